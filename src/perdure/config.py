@@ -1,0 +1,320 @@
+"""All settings: one table, read from the environment, shown by ``perdure config``.
+
+Names are those LocalStack's users already have in their compose files; see
+docs/configuration.md, which is generated from ``SETTINGS``.  A value that is not
+understood stops the start (exit code 2): a silent fallback is how state is lost.
+Every variable may carry the prefix ``LOCALSTACK_``; the plain name wins.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from enum import Enum
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from perdure.errors import ConfigError
+
+PREFIX = "LOCALSTACK_"
+CONTAINER_MARKS = (Path("/.dockerenv"), Path("/run/.containerenv"))
+VOLUME_IN_CONTAINER = Path("/var/lib/localstack")
+VOLUME_ON_HOST = Path("./volume")
+
+
+class SaveStrategy(str, Enum):
+    """When state is written."""
+
+    ON_REQUEST = "ON_REQUEST"
+    SCHEDULED = "SCHEDULED"
+    ON_SHUTDOWN = "ON_SHUTDOWN"
+    MANUAL = "MANUAL"
+
+
+class LoadStrategy(str, Enum):
+    """When state is read."""
+
+    ON_STARTUP = "ON_STARTUP"
+    ON_REQUEST = "ON_REQUEST"
+    MANUAL = "MANUAL"
+
+
+class Address(NamedTuple):
+    """Where the gateway listens."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Every setting with its value, parsed.  Field names are the variables' in lower case."""
+
+    data_dir: Path | None
+    persistence: bool
+    snapshot_save_strategy: SaveStrategy
+    snapshot_load_strategy: LoadStrategy
+    snapshot_flush_interval: float
+    gateway_listen: tuple[Address, ...]
+    localstack_host: Address
+    services: frozenset[str] | None
+    eager_service_loading: bool
+    allow_nonstandard_regions: bool
+    default_region: str
+    debug: bool
+    ls_log: str
+    sources: Mapping[str, str]
+
+    @property
+    def state_dir(self) -> Path | None:
+        """The state directory, or None when persistence is off.
+
+        ``DATA_DIR`` names it; ``PERSISTENCE=1`` alone puts it into the volume.
+        """
+        if self.data_dir is not None:
+            return self.data_dir
+        if not self.persistence:
+            return None
+        volume = VOLUME_IN_CONTAINER if VOLUME_IN_CONTAINER.is_dir() else VOLUME_ON_HOST
+        return volume / "state"
+
+    @property
+    def log_level(self) -> str:
+        """A name of the ``logging`` module, lower case."""
+        return "debug" if self.debug else self.ls_log
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One row: the variable, its default as text, how to read it, what it means."""
+
+    name: str
+    default: str
+    parse: Callable[[str], Any]
+    allowed: str
+    meaning: str
+
+
+def in_container() -> bool:
+    """Whether this process runs in a Docker or Podman container."""
+    return any(mark.exists() for mark in CONTAINER_MARKS)
+
+
+def _flag(text: str) -> bool:
+    values = {"1": True, "true": True, "0": False, "false": False, "": False}
+    return values[text.strip().lower()]
+
+
+def _path(text: str) -> Path | None:
+    return Path(text).expanduser() if text else None
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0.1 <= seconds <= 86400:
+        raise ValueError(text)
+    return seconds
+
+
+def _address(text: str) -> Address:
+    host, _, port = text.strip().rpartition(":")
+    host = host.strip("[]")
+    number = int(port)
+    if not host or not 0 <= number <= 65535:
+        raise ValueError(text)
+    return Address(host, number)
+
+
+def _addresses(text: str) -> tuple[Address, ...]:
+    return tuple(_address(part) for part in text.split(","))
+
+
+def _names(text: str) -> frozenset[str] | None:
+    names = frozenset(part.strip().lower() for part in text.split(",") if part.strip())
+    return names or None
+
+
+def _level(text: str) -> str:
+    level = {"": "info", "warn": "warning", "trace": "debug", "trace-internal": "debug"}.get(
+        text.strip().lower(), text.strip().lower()
+    )
+    if level not in ("debug", "info", "warning", "error", "critical"):
+        raise ValueError(text)
+    return level
+
+
+def _one_of(kind: type[Enum]) -> Callable[[str], Enum]:
+    return lambda text: kind(text.strip().upper())
+
+
+def _region(text: str) -> str:
+    if not text or not all(c.isalnum() or c == "-" for c in text):
+        raise ValueError(text)
+    return text
+
+
+FLAG = "0 1 true false"
+
+SETTINGS = (
+    Setting(
+        "DATA_DIR",
+        "",
+        _path,
+        "a path; empty = persistence off",
+        "The state directory, created with its parents. Setting it switches persistence on.",
+    ),
+    Setting(
+        "PERSISTENCE",
+        "0",
+        _flag,
+        FLAG,
+        "Switches persistence on without DATA_DIR; the state directory is then "
+        "`/var/lib/localstack/state` where that volume exists, else `./volume/state`.",
+    ),
+    Setting(
+        "SNAPSHOT_SAVE_STRATEGY",
+        "SCHEDULED",
+        _one_of(SaveStrategy),
+        " ".join(SaveStrategy.__members__),
+        "When state is written: before each answer, periodically and at a stop, only at a stop, "
+        "or only when asked.",
+    ),
+    Setting(
+        "SNAPSHOT_LOAD_STRATEGY",
+        "ON_REQUEST",
+        _one_of(LoadStrategy),
+        " ".join(LoadStrategy.__members__),
+        "When state is read: all at start, each store on its first use, or only when asked.",
+    ),
+    Setting(
+        "SNAPSHOT_FLUSH_INTERVAL",
+        "15",
+        _seconds,
+        "seconds, 0.1 to 86400",
+        "The period of SNAPSHOT_SAVE_STRATEGY=SCHEDULED.",
+    ),
+    Setting(
+        "GATEWAY_LISTEN",
+        "127.0.0.1:4566",
+        _addresses,
+        "host:port, separated by commas; port 0 = any free one",
+        "Where the server listens. In a container the default is 0.0.0.0:4566.",
+    ),
+    Setting(
+        "LOCALSTACK_HOST",
+        "localhost.localstack.cloud:4566",
+        _address,
+        "host:port",
+        "The host by which virtual-host requests (`<bucket>.s3.<host>`) are recognised.",
+    ),
+    Setting(
+        "SERVICES",
+        "",
+        _names,
+        "service names, separated by commas; empty = all",
+        "Which services answer; calls to others are refused with a clear message.",
+    ),
+    Setting(
+        "EAGER_SERVICE_LOADING",
+        "0",
+        _flag,
+        FLAG,
+        "Imports the services named in SERVICES (or all) at start instead of at their first call.",
+    ),
+    Setting(
+        "ALLOW_NONSTANDARD_REGIONS",
+        "0",
+        _flag,
+        FLAG,
+        "Accepts region names AWS does not have.",
+    ),
+    Setting(
+        "DEFAULT_REGION",
+        "us-east-1",
+        _region,
+        "a region name",
+        "The region of requests that name none.",
+    ),
+    Setting("DEBUG", "0", _flag, FLAG, "Logs at level debug, calls included."),
+    Setting(
+        "LS_LOG",
+        "",
+        _level,
+        "trace debug info warning error critical; empty = info",
+        "The log level, unless DEBUG is set.",
+    ),
+)
+
+
+def _raw(setting: Setting, environ: Mapping[str, str]) -> tuple[str, str]:
+    """The text of one setting and where it came from."""
+    for name in (setting.name, PREFIX + setting.name):
+        if name in environ:
+            return environ[name], f"environment ({name})"
+    if setting.name == "GATEWAY_LISTEN" and in_container():
+        return "0.0.0.0:4566", "default (container)"
+    return setting.default, "default"
+
+
+def load(
+    environ: Mapping[str, str] | None = None, overrides: Mapping[str, str] | None = None
+) -> Config:
+    """Read every setting.
+
+    Args:
+        environ: Variables; the process' environment when None.
+        overrides: Values given as flags, by variable name; they win.
+
+    Raises:
+        ConfigError: A value is not understood.
+    """
+    environ = os.environ if environ is None else environ
+    values: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    for setting in SETTINGS:
+        text, source = _raw(setting, environ)
+        if overrides and setting.name in overrides:
+            text, source = overrides[setting.name], "flag"
+        try:
+            values[setting.name.lower()] = setting.parse(text)
+        except (ValueError, KeyError) as error:
+            raise ConfigError(setting.name, text, setting.allowed) from error
+        sources[setting.name] = source
+    return Config(**values, sources=sources)
+
+
+def shown(config: Config) -> list[dict[str, str]]:
+    """Every setting as text for people and scripts: name, value, source, meaning."""
+    rows = []
+    for setting in SETTINGS:
+        value = getattr(config, setting.name.lower())
+        rows.append(
+            {
+                "name": setting.name,
+                "value": _text(value),
+                "source": config.sources[setting.name],
+                "meaning": setting.meaning,
+            }
+        )
+    return rows
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, Enum):
+        return str(value.value)
+    if isinstance(value, bool):
+        return "1" if value else "0"
+    if isinstance(value, Address):
+        return str(value)
+    if isinstance(value, tuple | frozenset):
+        return ",".join(sorted(map(str, value)))
+    return str(value)
+
+
+assert {s.name.lower() for s in SETTINGS} == {f.name for f in fields(Config)} - {"sources"}

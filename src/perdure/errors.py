@@ -1,0 +1,202 @@
+"""Every error Perdure raises on purpose, with its exit code and the next step.
+
+    PerdureError
+    ├── ConfigError 10-19      a setting cannot be used
+    ├── RequestError           one call is refused; the process goes on
+    └── StateError 20-39       the state directory cannot be used as it is
+        ├── LockedError · ForeignDirectoryError · UnusableDirectoryError
+        ├── FormatVersionError
+        ├── CorruptionError
+        ├── HostileStateError
+        ├── DurabilityError
+        ├── LoadError
+        └── CaptureError
+
+A message says what, where, expected and found; ``hint`` is what to do next.
+The CLI prints both and exits with ``exit_code``; the gateway puts both into
+``/health``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class PerdureError(Exception):
+    """Base of all errors that are ours and expected."""
+
+    exit_code = 1
+    hint = "run `perdure --help`"
+
+
+class ConfigError(PerdureError):
+    """A setting has a value that is not understood.
+
+    Falling back to a default is how users lose data, so start-up stops instead.
+    """
+
+    exit_code = 2
+
+    def __init__(self, variable: str, value: str, allowed: str) -> None:
+        super().__init__(f"{variable}={value!r} is not valid; allowed: {allowed}")
+        self.variable, self.value, self.allowed = variable, value, allowed
+        self.hint = f"set {variable} to one of: {allowed}; `perdure config` lists every setting"
+
+
+class ListenError(PerdureError):
+    """The address to listen on cannot be bound."""
+
+    exit_code = 11
+    hint = "stop what listens there (`perdure status`), or set GATEWAY_LISTEN to another address"
+
+    def __init__(self, address: str, reason: str) -> None:
+        super().__init__(f"cannot listen on {address}: {reason}")
+        self.address, self.reason = address, reason
+
+
+class NotRunningError(PerdureError):
+    """A command needs a running server and none answers."""
+
+    exit_code = 12
+    hint = "start one with `perdure start --detach`, or name its address with GATEWAY_LISTEN"
+
+    def __init__(self, address: str) -> None:
+        super().__init__(f"no Perdure answers at {address}")
+        self.address = address
+
+
+class TimeoutExpiredError(PerdureError):
+    """A command waited for something that did not come in time."""
+
+    exit_code = 13
+    hint = "read `perdure logs`, or wait longer with --timeout"
+
+    def __init__(self, what: str, seconds: float) -> None:
+        super().__init__(f"{what} did not happen within {seconds:g} s")
+        self.what, self.seconds = what, seconds
+
+
+class RequestError(PerdureError):
+    """A call that cannot be served; answered in the shape of its AWS protocol.
+
+    Args:
+        code: The AWS error code, such as ``InternalFailure``.
+        message: What the client's user reads.
+        status: The HTTP status, 400 to 599.
+    """
+
+    def __init__(self, code: str, message: str, *, status: int) -> None:
+        super().__init__(message)
+        self.code, self.message, self.status = code, message, status
+
+
+class StateError(PerdureError):
+    """The state directory cannot be used as it is.  Nothing on disk was changed."""
+
+    exit_code = 20
+    hint = "run `perdure check DIR`"
+
+
+class LockedError(StateError):
+    """Another process owns the state directory."""
+
+    exit_code = 21
+
+    def __init__(self, path: Path, owner: str) -> None:
+        super().__init__(f"{path}: in use by {owner}")
+        self.path, self.owner = path, owner
+        self.hint = "stop that process (`perdure stop`), or set DATA_DIR to another directory"
+
+
+class ForeignDirectoryError(StateError):
+    """The directory holds files that are not Perdure's, so nothing is written into it."""
+
+    exit_code = 22
+    hint = "set DATA_DIR to an empty or a new directory; the files found were left as they are"
+
+    def __init__(self, path: Path, found: str) -> None:
+        super().__init__(f"{path}: not a Perdure state directory; it holds {found}")
+        self.path, self.found = path, found
+
+
+class UnusableDirectoryError(StateError):
+    """The path cannot be a state directory: not a folder, not writable, no space."""
+
+    exit_code = 23
+    hint = "set DATA_DIR to a folder this user may write to, on a disk with free space"
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path}: cannot keep state here: {reason}")
+        self.path, self.reason = path, reason
+
+
+class FormatVersionError(StateError):
+    """The files were written by a newer Perdure."""
+
+    exit_code = 24
+
+    def __init__(self, path: Path, *, found: object, supported: object) -> None:
+        super().__init__(f"{path}: format {found}; this Perdure reads up to {supported}")
+        self.path, self.found, self.supported = path, found, supported
+        self.hint = "start the Perdure version that wrote it, or set DATA_DIR to another directory"
+
+
+class CorruptionError(StateError):
+    """Bytes on disk are not what was written, and no crash explains it."""
+
+    exit_code = 30
+
+    def __init__(self, path: Path, what: str, *, expected: object, found: object) -> None:
+        super().__init__(f"{path}: {what}: expected {expected}, found {found}")
+        self.path, self.what, self.expected, self.found = path, what, expected, found
+        self.hint = (
+            "run `perdure check DIR`; restore the file from a backup, "
+            "or set its service aside with `perdure state reset SERVICE`"
+        )
+
+
+class HostileStateError(CorruptionError):
+    """A state file asks for something that state never needs, such as a callable."""
+
+    exit_code = 31
+
+    def __init__(self, path: Path, what: str) -> None:
+        super().__init__(path, "not plain state", expected="inert data", found=what)
+        self.hint = "do not use this file; `perdure state reset SERVICE` sets it aside"
+
+
+class DurabilityError(StateError):
+    """A write, fsync or rename failed.  Raised once, never retried.
+
+    After a failed fsync the page cache may claim to hold what the disk lost,
+    so trying again would only hide it.
+    """
+
+    exit_code = 32
+    hint = "free space or mend the disk; the last published checkpoint is untouched"
+
+    def __init__(self, path: Path, step: str, reason: str) -> None:
+        super().__init__(f"{path}: {step} failed: {reason}")
+        self.path, self.step, self.reason = path, step, reason
+
+
+class LoadError(StateError):
+    """A state file is whole but cannot become a living store."""
+
+    exit_code = 33
+    hint = "start the versions that wrote it, or set its service aside with `perdure state reset`"
+
+    def __init__(self, store: str, reason: str) -> None:
+        super().__init__(f"store {store}: cannot be loaded: {reason}")
+        self.store, self.reason = store, reason
+
+
+class CaptureError(StateError):
+    """A living object has no place in a state file; its store keeps its last saved state."""
+
+    exit_code = 34
+    hint = "report it with the path below; the other stores were saved"
+
+    def __init__(self, store: str, path: str, reason: str) -> None:
+        super().__init__(f"store {store}: cannot save {path}: {reason}")
+        self.store, self.path, self.reason = store, path, reason
