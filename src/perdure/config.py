@@ -4,6 +4,7 @@ Names are those LocalStack's users already have in their compose files; see
 docs/configuration.md, which is generated from ``SETTINGS``.  A value that is not
 understood stops the start (exit code 2): a silent fallback is how state is lost.
 Every variable may carry the prefix ``LOCALSTACK_``; the plain name wins.
+An empty variable counts as not set.
 """
 
 from __future__ import annotations
@@ -110,7 +111,10 @@ def _flag(text: str) -> bool:
 
 
 def _path(text: str) -> Path | None:
-    return Path(text).expanduser() if text else None
+    try:
+        return Path(text).expanduser() if text else None
+    except RuntimeError as error:  # "~name" of a user that does not exist
+        raise ValueError(text) from error
 
 
 def _seconds(text: str) -> float:
@@ -253,7 +257,8 @@ SETTINGS = (
 def _raw(setting: Setting, environ: Mapping[str, str]) -> tuple[str, str]:
     """The text of one setting and where it came from."""
     for name in (setting.name, PREFIX + setting.name):
-        if name in environ:
+        # Compose files pass unset variables on as empty ones: `DEBUG=${DEBUG-}`.
+        if environ.get(name):
             return environ[name], f"environment ({name})"
     if setting.name == "GATEWAY_LISTEN" and in_container():
         return "0.0.0.0:4566", "default (container)"
@@ -312,8 +317,10 @@ def _text(value: object) -> str:
         return "1" if value else "0"
     if isinstance(value, Address):
         return str(value)
-    if isinstance(value, tuple | frozenset):
-        return ",".join(sorted(map(str, value)))
+    if isinstance(value, frozenset):
+        return ",".join(sorted(value))
+    if isinstance(value, tuple):  # addresses: the first is the one clients use
+        return ",".join(map(str, value))
     return str(value)
 
 
