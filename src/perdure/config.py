@@ -19,6 +19,8 @@ from typing import Any, NamedTuple
 from perdure.errors import ConfigError
 
 PREFIX = "LOCALSTACK_"
+INTERVAL_SECONDS_MIN, INTERVAL_SECONDS_MAX = 0.1, 86400
+PORT_MAX = 65535
 CONTAINER_MARKS = (Path("/.dockerenv"), Path("/run/.containerenv"))
 VOLUME_IN_CONTAINER = Path("/var/lib/localstack")
 VOLUME_ON_HOST = Path("./volume")
@@ -119,7 +121,7 @@ def _path(text: str) -> Path | None:
 
 def _seconds(text: str) -> float:
     seconds = float(text)
-    if not 0.1 <= seconds <= 86400:
+    if not INTERVAL_SECONDS_MIN <= seconds <= INTERVAL_SECONDS_MAX:
         raise ValueError(text)
     return seconds
 
@@ -128,7 +130,7 @@ def _address(text: str) -> Address:
     host, _, port = text.strip().rpartition(":")
     host = host.strip("[]")
     number = int(port)
-    if not host or not 0 <= number <= 65535:
+    if not host or not 0 <= number <= PORT_MAX:
         raise ValueError(text)
     return Address(host, number)
 

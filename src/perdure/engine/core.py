@@ -14,6 +14,7 @@ from pathlib import Path
 from platform import python_version
 from typing import Any
 
+import moto.core.models
 import moto.settings
 
 from perdure import __version__
@@ -35,6 +36,8 @@ from perdure.persistence.statefile import Graph, Shares, StateFile
 from perdure.persistence.writer import Writer
 
 log = logging.getLogger(__name__)
+
+DEFAULT_ACCOUNT = "000000000000"
 
 Fetch = Callable[[StoreKey], tuple[StateFile, Path]]
 Report = Callable[[StoreKey, str], None]
@@ -268,6 +271,8 @@ class Engine:
 
 def _tell_moto(*, any_region: bool, port: int) -> None:
     """Settings moto reads from its own module or from the environment."""
+    # Imported by name all over moto, so before any service is.
+    moto.core.DEFAULT_ACCOUNT_ID = moto.core.models.DEFAULT_ACCOUNT_ID = DEFAULT_ACCOUNT
     moto.settings.S3_IGNORE_SUBDOMAIN_BUCKETNAME = True  # the gateway resolves virtual hosts
     os.environ["MOTO_ALLOW_NONEXISTENT_REGION"] = str(any_region).lower()
     os.environ["MOTO_PORT"] = str(port)  # where moto's own threads send their calls

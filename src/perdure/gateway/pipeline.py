@@ -88,9 +88,7 @@ class Pipeline:
 
     def _refuse(self, call: Call, error: RequestError) -> Answer:
         log.debug("%s %s: %s", call.service.name, call.operation, error)
-        return error_answer(
-            error, protocol=call.service.protocol, with_body=call.method != "HEAD"
-        )
+        return error_answer(error, protocol=call.service.protocol, with_body=call.method != "HEAD")
 
     async def _run_until_answered(self, call: Call) -> Answer:
         deadline: float | None = None

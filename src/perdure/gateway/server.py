@@ -1,10 +1,10 @@
 """The process: opens the port at once, restores, serves, saves on a signal.
 
-    1. read the state directory (refuse to start if it cannot be used)
-    2. open the port: ``/health`` says ``initializing``, AWS calls wait
-    3. restore, print ``Ready.``, let the calls in
-    4. on SIGTERM or SIGINT: finish calls in flight, save, exit 0
-       a second signal does not cut the save short: it would lose what it saves
+1. read the state directory (refuse to start if it cannot be used)
+2. open the port: ``/health`` says ``initializing``, AWS calls wait
+3. restore, print ``Ready.``, let the calls in
+4. on SIGTERM or SIGINT: finish calls in flight, save, exit 0
+   a second signal does not cut the save short: it would lose what it saves
 """
 
 from __future__ import annotations
@@ -48,7 +48,9 @@ def serve(config: Config) -> None:
     _log_to_stderr(config.log_level)
     sockets = [_listen(address) for address in config.gateway_listen]
     try:
-        engine = Engine(any_region=config.allow_nonstandard_regions, port=sockets[0].getsockname()[1])
+        engine = Engine(
+            any_region=config.allow_nonstandard_regions, port=sockets[0].getsockname()[1]
+        )
         lifecycle = Lifecycle(config, engine)
         lifecycle.open()
         log.info(where(config.state_dir))
@@ -168,9 +170,7 @@ class Server:
             host, port = opened.getsockname()[:2]
             log.info("listening on %s, Perdure %s", Address(host, port), __version__)
             runfile.write(
-                runfile.RunRecord.current(
-                    str(Address(host, port)), state_dir=self.config.state_dir
-                )
+                runfile.RunRecord.current(str(Address(host, port)), state_dir=self.config.state_dir)
             )
             ports.append(port)
         return ports
@@ -200,10 +200,10 @@ def _listen(address: Address) -> socket.socket:
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     try:
-        import uvloop  # noqa: PLC0415 - absent on Windows
+        import uvloop
     except ImportError:
         return None
-    return uvloop.new_event_loop  # type: ignore[no-any-return]
+    return uvloop.new_event_loop
 
 
 def _log_to_stderr(level: str) -> None:
