@@ -217,9 +217,7 @@ EXACT: dict[type, Row] = {
         lambda p: (p.__repr__.__self__,),
         weakref.proxy,
     ),
-    bytearray: Row(
-        "bytearray", "its constructor takes a size", lambda b: (bytes(b),), _bytes_array
-    ),
+    bytearray: Row("bytearray", "its constructor takes a size", lambda b: (bytes(b),), _array),
     itertools.count: Row("count", "an iterator; its next number says all", _count_parts, _count),
     range: Row("range", "three numbers", lambda r: (r.start, r.stop, r.step), range),
     **{
