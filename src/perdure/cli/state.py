@@ -86,9 +86,9 @@ def inspect(
         record = runfile.read(config.gateway_listen[0].port)
         directory = record.state_dir if record else None
     path = options.state_dir_or_refuse(config, directory)
-    from perdure.persistence import manifest
+    from perdure.persistence.manifest import read
 
-    found = manifest.read(path)
+    found = read(path)
     stores = [
         {
             "store": str(entry.key),
