@@ -126,8 +126,9 @@ def test_damaged_file_counts_as_none(record, text):
 
 
 @pytest.mark.parametrize("pid", [0, -1, "1", None])
-def test_process_ids_that_mean_groups_are_not_believed(record, pid):
+def test_process_ids_that_mean_groups_are_not_believed(record, pid, tmp_path, monkeypatch):
     """No run file can make `perdure stop` signal a group of processes."""
+    monkeypatch.setattr(runfile, "PROC", tmp_path / "no-proc")  # here kill(0, 0) would succeed
     path = runfile.write(record)
     path.write_text(json.dumps({**json.loads(path.read_text()), "pid": pid}))
 
