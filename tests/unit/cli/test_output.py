@@ -11,8 +11,9 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_spinner_is_for_terminals_only(capsys):
+def test_spinner_is_for_terminals_only(monkeypatch, capsys):
     """Without a terminal nothing is shown, so logs of scripts stay clean."""
+    monkeypatch.setenv("FORCE_COLOR", "1")  # colours asked for, as in CI, are no terminal
     with output.spinner("busy") as show:
         show("busier")
 

@@ -181,7 +181,7 @@ def test_inspect_lists_what_is_kept(perdure, manifest):
         ],
     }
     table = perdure("state", "inspect", "--dir", "/data").out
-    for word in ("/data: cut 9, saved now", "1 stores, 1,234 bytes", "0/s3/aws", "aws.7.state"):
+    for word in ("/data: cut 9, saved now", "stores: 1, bytes: 1,234", "0/s3/aws", "aws.7.state"):
         assert word in table
 
 
