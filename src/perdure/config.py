@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 PREFIX = "LOCALSTACK_"
+INTERVAL_SECONDS_MIN, INTERVAL_SECONDS_MAX = 0.1, 86400
+PORT_MAX = 65535
 CONTAINER_MARKS = (Path("/.dockerenv"), Path("/run/.containerenv"))
 VOLUME_IN_CONTAINER = Path("/var/lib/localstack")
 VOLUME_ON_HOST = Path("./volume")
-FLUSH_INTERVAL_S_MIN, FLUSH_INTERVAL_S_MAX = 0.1, 86400.0
-PORT_MAX = 65535
 
 
 class SaveStrategy(str, Enum):
@@ -123,7 +123,7 @@ def _path(text: str) -> Path | None:
 
 def _seconds(text: str) -> float:
     seconds = float(text)
-    if not FLUSH_INTERVAL_S_MIN <= seconds <= FLUSH_INTERVAL_S_MAX:
+    if not INTERVAL_SECONDS_MIN <= seconds <= INTERVAL_SECONDS_MAX:
         raise ValueError(text)
     return seconds
 

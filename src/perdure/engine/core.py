@@ -7,11 +7,15 @@ every other method says so where it needs it held.
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from platform import python_version
 from typing import Any
+
+import moto.core.models
+import moto.settings
 
 from perdure import __version__
 from perdure.engine import process, quirks, stores
@@ -33,6 +37,8 @@ from perdure.persistence.writer import Writer
 
 log = logging.getLogger(__name__)
 
+DEFAULT_ACCOUNT = "000000000000"
+
 Fetch = Callable[[StoreKey], tuple[StateFile, Path]]
 Report = Callable[[StoreKey, str], None]
 
@@ -40,8 +46,9 @@ Report = Callable[[StoreKey, str], None]
 class Engine:
     """moto with a memory."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, any_region: bool = False, port: int = 4566) -> None:
         self.calls = 0
+        _tell_moto(any_region=any_region, port=port)
         self._loader: StoreLoader | None = None
         stores.install()
         quirks.install()
@@ -247,7 +254,31 @@ class Engine:
         return SHARING.last
 
     @staticmethod
-    def stores_by_state() -> dict[StoreKey, Any]:
+    def quarantined() -> dict[StoreKey, str]:
+        """Stores that are set aside, with the reason."""
+        return dict(STORES.quarantined)
+
+    @staticmethod
+    def versions() -> dict[str, str]:
+        """Who writes a state file."""
+        return {"perdure": __version__, "moto": moto.__version__, "python": python_version()}
+
+    @staticmethod
+    def services() -> tuple[str, ...]:
+        """Every service that can be called, by moto's module name."""
+        return module_names()
+
+
+def _tell_moto(*, any_region: bool, port: int) -> None:
+    """Settings moto reads from its own module or from the environment."""
+    # Imported by name all over moto, so before any service is.
+    moto.core.DEFAULT_ACCOUNT_ID = moto.core.models.DEFAULT_ACCOUNT_ID = DEFAULT_ACCOUNT
+    moto.settings.S3_IGNORE_SUBDOMAIN_BUCKETNAME = True  # the gateway resolves virtual hosts
+    os.environ["MOTO_ALLOW_NONEXISTENT_REGION"] = str(any_region).lower()
+    os.environ["MOTO_PORT"] = str(port)  # where moto's own threads send their calls
+
+
+def stores_by_state() -> dict[StoreKey, Any]:
     """Every store that is known: living, unloaded, changed or quarantined."""
     states: dict[StoreKey, Any] = dict.fromkeys(STORES.unloaded, "unloaded")
     for key, _ in STORES.living():

@@ -37,7 +37,7 @@ DEFAULT_CONTENT_TYPES = {
 }
 
 
-class _Request(Request):
+class _Request(Request):  # type: ignore[misc]
     """moto treats requests of a server differently: it adds no Date header."""
 
     from_wsgi_server = True
@@ -114,7 +114,7 @@ def operation_name(call: Call) -> str:
     """
     if not call.operation.startswith(call.method + " "):
         return call.operation
-    from moto.core.routing import get_service_router  # noqa: PLC0415 - loads the model
+    from moto.core.routing import get_service_router
 
     try:
         operation, _ = get_service_router(call.service.name).match(_Request(environ_for(call)))
@@ -164,7 +164,7 @@ def _add_headers(environ: dict[str, Any], headers: Headers) -> None:
 
 
 def _answer(call: Call, result: Any) -> Answer:
-    """moto's result as status, headers and bytes."""
+    """Moto's result as status, headers and bytes."""
     status, headers, body = result if isinstance(result, tuple) else (200, {}, result)
     if isinstance(body, str):
         body = body.encode()
@@ -181,5 +181,3 @@ def _answer(call: Call, result: Any) -> Answer:
     if "content-type" not in names and body:
         out.append(("content-type", DEFAULT_CONTENT_TYPES.get(call.service.protocol, "text/xml")))
     return Answer(int(status), out, body)
-
-

@@ -41,9 +41,7 @@ class StoreLoader:
 
     def refresh(self) -> None:
         """Read again who carries which shared object, after a checkpoint."""
-        self.homes = {
-            number: key for key, share in self.shares.items() for number in share.exports
-        }
+        self.homes = {number: key for key, share in self.shares.items() for number in share.exports}
 
     def reachable(self, keys: set[StoreKey]) -> set[StoreKey]:
         """All stores that can be reached from these by reference, as last saved."""

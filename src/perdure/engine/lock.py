@@ -20,14 +20,14 @@ ENGINE_LOCK: Any = threading.RLock()
 @contextmanager
 def waiting() -> Iterator[None]:
     """Let go of the lock while this thread waits, however often it holds it."""
-    if not ENGINE_LOCK._is_owned():  # noqa: SLF001 - what threading.Condition does
+    if not ENGINE_LOCK._is_owned():
         yield
         return
-    held = ENGINE_LOCK._release_save()  # noqa: SLF001
+    held = ENGINE_LOCK._release_save()
     try:
         yield
     finally:
-        ENGINE_LOCK._acquire_restore(held)  # noqa: SLF001
+        ENGINE_LOCK._acquire_restore(held)
 
 
 def sleep(seconds: float) -> None:

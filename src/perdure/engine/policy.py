@@ -72,7 +72,9 @@ class MotoPolicy:
 
     def admits(self, cls: type) -> bool:
         """Whether objects of this class may be state."""
-        return _may_be_state(cls.__module__, cls.__qualname__) and "<locals>" not in cls.__qualname__
+        return (
+            _may_be_state(cls.__module__, cls.__qualname__) and "<locals>" not in cls.__qualname__
+        )
 
     def special_for(self, cls: type) -> special.Row | None:
         """The row of the table of specials."""
@@ -83,7 +85,7 @@ class MotoPolicy:
         return special.BY_NAME[name]
 
     def factories(self) -> Mapping[str, Callable[[], Any]]:
-        """moto's own default factories."""
+        """Moto's own default factories."""
         return _Factories()
 
     def factory_name(self, factory: Any) -> str | None:
@@ -199,8 +201,8 @@ def _region_of(module: str, backend: BaseBackend) -> str:
     regions = None if table is None else dict.get(table, backend.account_id)
     for region, found in () if regions is None else dict.items(regions):
         if found is backend:
-            return region
-    return backend.region_name
+            return str(region)
+    return str(backend.region_name)
 
 
 def _table_parts(table: BackendDict[Any]) -> tuple[str, ...]:

@@ -52,7 +52,9 @@ def _file_content(file: Any) -> tuple[Any, ...]:
 
 def _spooled(content: bytes | None, bytes_max: int) -> Any:
     # ResourceWarnings of files nobody closed are moto's way of handling bodies.
-    file = tempfile.SpooledTemporaryFile(max_size=min(int(bytes_max), BODY_IN_MEMORY_BYTES))
+    file = tempfile.SpooledTemporaryFile(  # noqa: SIM115 - the state holds it
+        max_size=min(int(bytes_max), BODY_IN_MEMORY_BYTES)
+    )
     if content is None:
         file.close()
     else:
@@ -97,7 +99,7 @@ def _count(*parts: int) -> Any:
     return itertools.count(*parts)
 
 
-def _bytes_array(content: bytes) -> Any:
+def _array(content: bytes) -> Any:
     return bytearray(_typed(content, bytes))
 
 
@@ -130,7 +132,7 @@ _ADDRESS_KINDS = {
 
 
 def _key_bytes(key: Any) -> tuple[Any, ...]:
-    from cryptography.hazmat.primitives import serialization as form  # noqa: PLC0415 - 20 ms
+    from cryptography.hazmat.primitives import serialization as form
 
     encoded: bytes = key.private_bytes(
         form.Encoding.DER, form.PrivateFormat.PKCS8, form.NoEncryption()
@@ -139,40 +141,38 @@ def _key_bytes(key: Any) -> tuple[Any, ...]:
 
 
 def _key(encoded: bytes) -> Any:
-    from cryptography.hazmat.primitives.serialization import load_der_private_key  # noqa: PLC0415
+    from cryptography.hazmat.primitives.serialization import load_der_private_key
 
     return load_der_private_key(_typed(encoded, bytes), None)
 
 
 def _public_bytes(key: Any) -> tuple[Any, ...]:
-    from cryptography.hazmat.primitives import serialization as form  # noqa: PLC0415
+    from cryptography.hazmat.primitives import serialization as form
 
-    encoded: bytes = key.public_bytes(
-        form.Encoding.DER, form.PublicFormat.SubjectPublicKeyInfo
-    )
+    encoded: bytes = key.public_bytes(form.Encoding.DER, form.PublicFormat.SubjectPublicKeyInfo)
     return (encoded,)
 
 
 def _public_key(encoded: bytes) -> Any:
-    from cryptography.hazmat.primitives.serialization import load_der_public_key  # noqa: PLC0415
+    from cryptography.hazmat.primitives.serialization import load_der_public_key
 
     return load_der_public_key(_typed(encoded, bytes))
 
 
 def _certificate_bytes(certificate: Any) -> tuple[Any, ...]:
-    from cryptography.hazmat.primitives.serialization import Encoding  # noqa: PLC0415
+    from cryptography.hazmat.primitives.serialization import Encoding
 
     return (certificate.public_bytes(Encoding.PEM),)
 
 
 def _certificate(encoded: bytes) -> Any:
-    from cryptography.x509 import load_pem_x509_certificate  # noqa: PLC0415
+    from cryptography.x509 import load_pem_x509_certificate
 
     return load_pem_x509_certificate(_typed(encoded, bytes))
 
 
 def _utc() -> Any:
-    from dateutil.tz import tzutc  # noqa: PLC0415
+    from dateutil.tz import tzutc
 
     return tzutc()
 
@@ -217,7 +217,7 @@ EXACT: dict[type, Row] = {
         lambda p: (p.__repr__.__self__,),
         weakref.proxy,
     ),
-    bytearray: Row("bytearray", "its constructor takes a size", lambda b: (bytes(b),), _bytes_array),
+    bytearray: Row("bytearray", "its constructor takes a size", lambda b: (bytes(b),), _array),
     itertools.count: Row("count", "an iterator; its next number says all", _count_parts, _count),
     range: Row("range", "three numbers", lambda r: (r.start, r.stop, r.step), range),
     **{
@@ -260,6 +260,5 @@ def row_for(cls: type) -> Row | None:
 
 
 BY_NAME: dict[str, Row] = {
-    row.name: row
-    for row in (*EXACT.values(), ABSENT, PRIVATE_KEY, PUBLIC_KEY, CERTIFICATE, UTC)
+    row.name: row for row in (*EXACT.values(), ABSENT, PRIVATE_KEY, PUBLIC_KEY, CERTIFICATE, UTC)
 }

@@ -90,7 +90,7 @@ class Stores:
         module, account = _module(regions), regions.account_id
         for key in [k for k in self.unloaded if k[:2] == (module, account)]:
             self.open(regions, key.region)
-        for region in dict.keys(regions):  # noqa: SIM118 - __iter__ comes back here
+        for region in dict.keys(regions):
             self.touched.add(StoreKey(module, account, region))
 
     def forget(self, key: StoreKey) -> None:

@@ -1,13 +1,13 @@
 """The ASGI application: an internal route, or an AWS call on its way.
 
-    wire -> classify -> execute -> save (ON_REQUEST) -> answer
+wire -> classify -> execute -> save (ON_REQUEST) -> answer
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from perdure import __version__
@@ -21,8 +21,8 @@ from perdure.gateway.shapes import error_answer
 
 log = logging.getLogger(__name__)
 
-Scope = dict[str, Any]
-Send = Callable[[dict[str, Any]], Awaitable[None]]
+Scope = MutableMapping[str, Any]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 
 class App:

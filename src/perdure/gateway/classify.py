@@ -14,12 +14,12 @@ from urllib.parse import parse_qsl
 
 from perdure.engine import services
 from perdure.engine.calls import Call, Headers
+from perdure.engine.core import DEFAULT_ACCOUNT
 from perdure.engine.dispatch import operation_name
 from perdure.engine.quirks.identity import known_account
 from perdure.engine.services import Service
 from perdure.errors import RequestError
 
-DEFAULT_ACCOUNT = "000000000000"
 ACCOUNT = re.compile(r"\d{12}")
 REGION = re.compile(r"[a-z]{2,}(-[a-z]+)+-\d+|global|aws-global")
 QUEUE_PATH = re.compile(r"/queue/(?P<region>[a-z0-9-]+)(?P<rest>/\d{12}/[^/]+)/?")
@@ -209,9 +209,7 @@ def _operation(request: RawRequest, form: dict[str, str]) -> str:
     return cbor["operation"] if cbor else f"{request.method} {request.path}"
 
 
-def _unsigned(
-    request: RawRequest, form: dict[str, str]
-) -> tuple[tuple[Service, ...], str | None]:
+def _unsigned(request: RawRequest, form: dict[str, str]) -> tuple[tuple[Service, ...], str | None]:
     by_name = services.by_name()
     host = request.host.lower()
     sqs = SQS_HOST.search(host)
@@ -265,5 +263,3 @@ def _fits(call: Call, service: Service, form: dict[str, str]) -> bool:
     if has_target:
         return service.target is not None
     return not (service.protocol == "json" and service.target is not None)
-
-

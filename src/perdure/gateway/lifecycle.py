@@ -160,11 +160,11 @@ class Lifecycle:
             except PerdureError as error:
                 self.phase, self.reason = "error", str(error)
                 raise
-            for key, error in saved.failed.items():
-                if self.failures.get(key) != str(error):
-                    log.error("%s (%s)", error, error.hint)
+            for key, failure in saved.failed.items():
+                if self.failures.get(key) != str(failure):
+                    log.error("%s (%s)", failure, failure.hint)
             self.failures = {k: r for k, r in self.failures.items() if k not in saved.written}
-            self.failures |= {key: str(error) for key, error in saved.failed.items()}
+            self.failures |= {key: str(failure) for key, failure in saved.failed.items()}
             if self.phase == "error" and not self.engine_quarantine():
                 self.phase, self.reason = "initialized", None
             return saved
@@ -207,9 +207,7 @@ class Lifecycle:
     def _follow_manifest(self) -> None:
         with ENGINE_LOCK:
             self._shares.clear()
-            self._shares.update(
-                {k: e.shares for k, e in self.checkpointer.manifest.stores.items()}
-            )
+            self._shares.update({k: e.shares for k, e in self.checkpointer.manifest.stores.items()})
             self.engine.saved_again()
 
     def load(self, module: str | None = None) -> dict[StoreKey, str | None]:

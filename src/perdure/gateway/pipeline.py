@@ -48,6 +48,7 @@ class Pipeline:
         # With SNAPSHOT_SAVE_STRATEGY=ON_REQUEST: what makes a call durable.
         self.save = save
         self._beside = 0
+        self._closing = False
         self._workers = ThreadPoolExecutor(WORKERS, thread_name_prefix="call")
         self._slowest: dict[tuple[str, str], float] = {}
         self._parked: dict[asyncio.Future[None], frozenset[StoreKey]] = {}
@@ -74,22 +75,24 @@ class Pipeline:
             answer = self._refuse(call, RequestError("InternalFailure", text, status=500))
         return answer
 
-    def close(self) -> None:
-        """Let parked polls answer empty, and wait for calls that run beside."""
+    def release_parked(self) -> None:
+        """Let parked polls answer empty now, and park none again."""
+        self._closing = True
         for future in self._parked:
             if not future.done():
                 future.set_result(None)
+
+    def close(self) -> None:
+        """Wait for calls that run beside."""
         self._workers.shutdown(wait=True)
 
     def _refuse(self, call: Call, error: RequestError) -> Answer:
         log.debug("%s %s: %s", call.service.name, call.operation, error)
-        return error_answer(
-            error, protocol=call.service.protocol, with_body=call.method != "HEAD"
-        )
+        return error_answer(error, protocol=call.service.protocol, with_body=call.method != "HEAD")
 
     async def _run_until_answered(self, call: Call) -> Answer:
         deadline: float | None = None
-        may_park = True
+        may_park = not self._closing
         while True:
             try:
                 answer, touched = await self._attempt(call, may_park=may_park)
@@ -100,7 +103,7 @@ class Pipeline:
                 keys = frozenset(self.engine.last_touched)
                 if seconds > 0:
                     await self._wait_for_arrival(keys, seconds)
-                may_park = time.monotonic() < deadline
+                may_park = time.monotonic() < deadline and not self._closing
             else:
                 self._notify(touched)
                 return answer

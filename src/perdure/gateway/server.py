@@ -1,10 +1,10 @@
 """The process: opens the port at once, restores, serves, saves on a signal.
 
-    1. read the state directory (refuse to start if it cannot be used)
-    2. open the port: ``/health`` says ``initializing``, AWS calls wait
-    3. restore, print ``Ready.``, let the calls in
-    4. on SIGTERM or SIGINT: finish calls in flight, save, exit 0
-       a second signal does not cut the save short: it would lose what it saves
+1. read the state directory (refuse to start if it cannot be used)
+2. open the port: ``/health`` says ``initializing``, AWS calls wait
+3. restore, print ``Ready.``, let the calls in
+4. on SIGTERM or SIGINT: finish calls in flight, save, exit 0
+   a second signal does not cut the save short: it would lose what it saves
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import os
 import signal
 import socket
 import sys
-from contextlib import suppress
-from datetime import UTC, datetime
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext, suppress
 
 import uvicorn
 
@@ -46,21 +46,25 @@ def serve(config: Config) -> None:
         PerdureError: The state directory or an address cannot be used.
     """
     _log_to_stderr(config.log_level)
-    _tell_moto(config)
     sockets = [_listen(address) for address in config.gateway_listen]
     try:
-        engine = Engine()
+        engine = Engine(
+            any_region=config.allow_nonstandard_regions, port=sockets[0].getsockname()[1]
+        )
         lifecycle = Lifecycle(config, engine)
         lifecycle.open()
         log.info(where(config.state_dir))
         server = Server(config, engine, lifecycle, sockets)
         try:
-            asyncio.run(server.run(), loop_factory=_loop_factory())
+            with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+                runner.run(server.run())
         finally:
             lifecycle.close()
     finally:
         for opened in sockets:
             opened.close()
+    if server.failure is not None:
+        raise server.failure
     if server.restart:
         os.execv(sys.executable, [sys.executable, "-m", "perdure", *sys.argv[1:]])  # noqa: S606
 
@@ -73,6 +77,7 @@ class Server:
     ) -> None:
         self.config, self.engine, self.lifecycle, self.sockets = config, engine, lifecycle, sockets
         self.restart = False
+        self.failure: PerdureError | None = None
         self._stopping = asyncio.Event()
         on_request = config.snapshot_save_strategy is SaveStrategy.ON_REQUEST
         saver = lifecycle.save_before_answer if on_request and lifecycle.enabled else None
@@ -164,16 +169,8 @@ class Server:
         for opened in self.sockets:
             host, port = opened.getsockname()[:2]
             log.info("listening on %s, Perdure %s", Address(host, port), __version__)
-            state_dir = self.config.state_dir
             runfile.write(
-                runfile.RunRecord(
-                    pid=os.getpid(),
-                    listen=str(Address(host, port)),
-                    state_dir=str(state_dir.absolute()) if state_dir else None,
-                    log=os.environ.get("PERDURE_LOG_FILE"),
-                    version=__version__,
-                    started=datetime.now(UTC).isoformat(timespec="seconds"),
-                )
+                runfile.RunRecord.current(str(Address(host, port)), state_dir=self.config.state_dir)
             )
             ports.append(port)
         return ports
@@ -182,8 +179,9 @@ class Server:
 class _Uvicorn(uvicorn.Server):
     """Signals are the process' business, not the HTTP server's."""
 
-    def install_signal_handlers(self) -> None:
+    def capture_signals(self) -> AbstractContextManager[None]:  # type: ignore[override]
         """None: see ``Server.run``."""
+        return nullcontext()
 
 
 def _listen(address: Address) -> socket.socket:
@@ -200,19 +198,12 @@ def _listen(address: Address) -> socket.socket:
     return opened
 
 
-def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     try:
-        import uvloop  # noqa: PLC0415 - absent on Windows
+        import uvloop
     except ImportError:
         return None
-    return uvloop.new_event_loop  # type: ignore[no-any-return]
-
-
-def _tell_moto(config: Config) -> None:
-    """moto reads its settings from the environment when it is imported."""
-    os.environ["S3_IGNORE_SUBDOMAIN_BUCKETNAME"] = "1"  # the gateway resolves virtual hosts
-    os.environ["MOTO_ALLOW_NONEXISTENT_REGION"] = str(config.allow_nonstandard_regions).lower()
-    os.environ["MOTO_PORT"] = str(config.gateway_listen[0].port)
+    return uvloop.new_event_loop
 
 
 def _log_to_stderr(level: str) -> None:

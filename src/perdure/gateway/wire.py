@@ -15,13 +15,13 @@ sigv4-streaming-trailers.html.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
 from perdure.engine.calls import Headers
 from perdure.errors import RequestError
 
-Receive = Callable[[], Awaitable[dict[str, Any]]]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 CHUNK_LINE_BYTES_MAX = 4096
 BODY_BYTES_MAX = 6 << 30  # S3 takes 5 GiB in one put
 CORS_METHODS = "HEAD,GET,PUT,POST,DELETE,OPTIONS,PATCH"

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -81,7 +82,8 @@ class Files:
             missing.append(folder)
             folder = folder.parent
         for new in reversed(missing):
-            self.step(f"{what}.mkdir", new, lambda new=new: new.mkdir(mode=0o700, exist_ok=True))
+            make = partial(new.mkdir, mode=0o700, exist_ok=True)
+            self.step(f"{what}.mkdir", new, make)
             self.sync_folder(new.parent, what=what)
 
     def sync_folder(self, folder: Path, *, what: str) -> None:

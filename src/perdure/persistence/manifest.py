@@ -27,6 +27,7 @@ from perdure.persistence.statefile import Shares
 NAME = "manifest.json"
 FORMAT = 1
 BYTES_MAX = 256 << 20
+NOTHING = Lsn(0)
 STATES = "api_states"
 
 
@@ -59,7 +60,7 @@ class Entry:
 class Manifest:
     """One checkpoint: a cut, and the files that hold it."""
 
-    cut: Lsn = Lsn(0)
+    cut: Lsn = NOTHING
     saved_at: str = ""
     last_id: int = 0
     written_by: Mapping[str, str] = field(default_factory=dict)
@@ -116,21 +117,24 @@ def read(state_dir: Path) -> Manifest:
     except OSError as error:
         raise CorruptionError(path, "manifest", expected="a readable file", found=error) from error
     try:
-        document = json.loads(text)
-        inner = document["manifest"]
-        if int(inner["format"]) > FORMAT:
-            raise FormatVersionError(path, found=inner["format"], supported=FORMAT)
-        if document["blake2b"] != _checksum(inner):
-            raise CorruptionError(
-                path, "checksum", expected=document["blake2b"], found=_checksum(inner)
-            )
-        return _in(inner)
+        return _in(_verified(json.loads(text), path))
     except (CorruptionError, FormatVersionError):
         raise
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, StateError) as error:
         raise CorruptionError(
             path, "manifest", expected="the fields of format 1", found=repr(error)[:200]
         ) from error
+
+
+def _verified(document: dict[str, Any], path: Path) -> dict[str, Any]:
+    inner: dict[str, Any] = document["manifest"]
+    if int(inner["format"]) > FORMAT:
+        raise FormatVersionError(path, found=inner["format"], supported=FORMAT)
+    if document["blake2b"] != _checksum(inner):
+        raise CorruptionError(
+            path, "checksum", expected=document["blake2b"], found=_checksum(inner)
+        )
+    return inner
 
 
 def _checksum(inner: Any) -> str:

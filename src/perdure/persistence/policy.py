@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import collections
-import datetime
+import datetime as dt
 import decimal
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
@@ -15,11 +15,11 @@ from perdure.persistence.keys import ExportId, StoreKey
 INERT: dict[tuple[str, str], type] = {
     (kind.__module__, kind.__qualname__): kind
     for kind in (
-        datetime.datetime,
-        datetime.date,
-        datetime.time,
-        datetime.timedelta,
-        datetime.timezone,
+        dt.datetime,
+        dt.date,
+        dt.time,
+        dt.timedelta,
+        dt.timezone,
         decimal.Decimal,
         collections.OrderedDict,
         collections.deque,

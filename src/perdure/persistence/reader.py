@@ -42,6 +42,7 @@ class _Callable:
     """What a name of the wire format resolves to: nothing can be set on it."""
 
     __slots__ = ("_run",)
+    _run: Callable[..., Any]
 
     def __init__(self, run: Callable[..., Any]) -> None:
         object.__setattr__(self, "_run", run)
@@ -149,7 +150,7 @@ class Reader:
     # ------------------------------------------------- the names of the wire
 
     def _new(self, index: int) -> Any:
-        shell = object.__new__(self._shells[index])
+        shell: Any = object.__new__(self._shells[index])
         self._settling.append((shell, self._classes[index]))
         return shell
 
@@ -158,7 +159,7 @@ class Reader:
         container = container_of(cls)
         if container is object:
             raise HostileStateError(self._path, f"content for {cls.__qualname__}")
-        shell: Any = self._shells[index]
+        shell: Callable[..., Any] = self._shells[index]
         if container is collections.defaultdict:
             made = shell(self._factory_named(*content))
         elif container in _HELD or container is set:
@@ -299,7 +300,7 @@ def _rehash(hashed: set[type]) -> None:
 
     for held in gc.get_objects(generation=0):
         if isinstance(held, dict):
-            if any(concerns(key) for key in dict.keys(held)):  # noqa: SIM118 - overridden
+            if any(concerns(key) for key in dict.keys(held)):
                 # OrderedDict keeps an order of its own beside dict's.
                 kind: Any = dict
                 if isinstance(held, collections.OrderedDict):

@@ -18,10 +18,11 @@ from __future__ import annotations
 
 import collections
 import collections.abc
+import types
 import typing
 from abc import ABC
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 # Containers first, most derived first: their C layout decides.
 CONTAINERS: tuple[type, ...] = (
@@ -41,8 +42,8 @@ CONTAINERS: tuple[type, ...] = (
 INERT_BASES: tuple[type, ...] = (
     object,
     ABC,
-    typing.Generic,  # type: ignore[arg-type]
-    typing.Protocol,  # type: ignore[arg-type]
+    typing.Generic,
+    typing.Protocol,
     collections.abc.MutableMapping,
     collections.abc.Mapping,
     collections.abc.MutableSequence,
@@ -52,6 +53,9 @@ INERT_BASES: tuple[type, ...] = (
     collections.abc.Iterator,
     collections.abc.Hashable,
 )
+
+
+_SHELLS: dict[type, type] = {}
 
 
 class UnfitClassError(TypeError):
@@ -69,21 +73,24 @@ def has_own_hash(cls: type) -> bool:
     return cls.__hash__ not in inherited
 
 
-@cache
 def shell_class(cls: type) -> type:
     """The empty class whose instances can become instances of ``cls``.
 
     Raises:
         UnfitClassError: The memory layouts differ.
     """
+    found = _SHELLS.get(cls)
+    if found is not None:
+        return found
     shell = _empty_class(_layout_base(cls), with_dict=bool(cls.__dictoffset__))
-    probe: Any = shell.__new__(shell)
+    probe: Any = cast("Any", shell).__new__(shell)
     try:
         probe.__class__ = cls
         # And back: a class may define __del__, which must not see the probe.
         probe.__class__ = shell
     except TypeError as error:
         raise UnfitClassError(f"{cls.__module__}.{cls.__qualname__}: {error}") from error
+    _SHELLS[cls] = shell
     return shell
 
 
@@ -102,10 +109,7 @@ def _layout_base(cls: type) -> type:
 @cache
 def _empty_class(base: type, *, with_dict: bool) -> type:
     namespace: dict[str, Any] = {} if with_dict else {"__slots__": ()}
-    bases = () if base is object else (base,)
-    shell = type(base)("Shell", bases, namespace) if base is not typing.Protocol else type(
-        "Shell", bases, namespace
-    )
+    shell: Any = types.new_class("Shell", (base,), exec_body=lambda ns: ns.update(namespace))
     if getattr(shell, "__abstractmethods__", None):
         shell.__abstractmethods__ = frozenset()
-    return shell
+    return cast("type", shell)

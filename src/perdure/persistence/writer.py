@@ -70,9 +70,7 @@ class Writer:
         except (pickle.PicklingError, TypeError, AttributeError, RecursionError) as error:
             raise CaptureError(str(self.key), "(unknown path)", str(error)) from error
         classes = tuple((c.__module__, c.__qualname__) for c in self.classes)
-        shares = Shares(
-            frozenset(self.stores), frozenset(self.imported), frozenset(self.exported)
-        )
+        shares = Shares(frozenset(self.stores), frozenset(self.imported), frozenset(self.exported))
         return Graph(buffer.getvalue(), classes, shares)
 
     def index_of(self, cls: type) -> int:

@@ -11,7 +11,6 @@ or saved: else every call of a user with a key would change the IAM store.
 
 from __future__ import annotations
 
-from types import ModuleType
 from typing import Any
 
 from moto.core.responses import BaseResponse
@@ -44,11 +43,11 @@ def _access_key(response: Any) -> str:
     return str(response.normalized_request.environ[KEY])
 
 
-def _emr(module: ModuleType) -> None:
+def _emr(module: Any) -> None:
     del module.ElasticMapReduceResponse.get_region_from_url
 
 
-def _s3(module: ModuleType) -> None:
+def _s3(module: Any) -> None:
     """S3 takes the region from the Authorization header only, so presigned URLs lose it."""
     original = module.S3Response.setup_class
 
@@ -59,14 +58,15 @@ def _s3(module: ModuleType) -> None:
     module.S3Response.setup_class = setup_class
 
 
-def _watch_keys(module: ModuleType) -> None:
+def _watch_keys(module: Any) -> None:
     create = module.AccessKey.__init__
 
     def init(key: Any, user_name: Any, prefix: str, account_id: str, **named: Any) -> None:
         create(key, user_name, prefix=prefix, account_id=account_id, **named)
         ACCOUNTS_BY_KEY[key.access_key_id] = account_id
 
-    def note_visit(account_id: str, access_key: str, service: str, region: str) -> None:
+    def note_visit(*, account_id: str, access_key: str, service: str, region: str) -> None:
+        del account_id  # the key knows it
         if access_key in ACCOUNTS_BY_KEY:
             VISITS[access_key] = (module.utcnow(), service, region)
 
@@ -77,7 +77,7 @@ def _watch_keys(module: ModuleType) -> None:
 
 def write_visits() -> None:
     """Write what was noted into IAM's keys and roles, as moto would have."""
-    import moto.iam.models as iam  # noqa: PLC0415 - only once there was a visit
+    import moto.iam.models as iam
 
     visits = dict(VISITS)
     VISITS.clear()
@@ -99,5 +99,3 @@ def write_visits() -> None:
 def known_account(access_key: str) -> str | None:
     """The account a key was issued in, or None."""
     return ACCOUNTS_BY_KEY.get(access_key)
-
-

@@ -9,7 +9,6 @@ when something may have arrived.  The last attempt answers empty.
 from __future__ import annotations
 
 import time
-from types import ModuleType
 from typing import Any
 
 from perdure.engine.imports import after_import
@@ -41,7 +40,7 @@ def install() -> None:
     after_import("moto.swf.models", _swf)
 
 
-def _sqs(module: ModuleType) -> None:
+def _sqs(module: Any) -> None:
     receive = module.SQSBackend.receive_message
 
     def receive_message(
@@ -66,14 +65,11 @@ def _sqs(module: ModuleType) -> None:
 def _next_visible_seconds(queue: Any) -> float:
     """When the first hidden or delayed message shows; a second if none is known."""
     now = time.time() * 1000
-    moments = [
-        max(message.visible_at, message.delayed_until) - now
-        for message in queue._messages
-    ]
+    moments = [max(message.visible_at, message.delayed_until) - now for message in queue._messages]
     return min([max(moment, 0.0) / 1000 for moment in moments], default=1.0)
 
 
-def _swf(module: ModuleType) -> None:
+def _swf(module: Any) -> None:
     def sleep(_: float) -> None:
         if PATIENCE.may_park:
             raise ParkedError(wait_seconds=SWF_WAIT_SECONDS, retry_seconds=SWF_WAIT_SECONDS)

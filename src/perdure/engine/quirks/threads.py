@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from types import ModuleType
 from typing import Any
 
 from perdure.engine.imports import after_import
@@ -20,7 +19,7 @@ SLEEPING = ("moto.batch.models", "moto.batch_simple.models")
 
 def install() -> None:
     """Wrap threads as they start, and the waits inside them."""
-    threading.Thread.start = _start  # type: ignore[method-assign]
+    threading.Thread.start = _start  # type: ignore[method-assign,assignment]
     for name in SLEEPING:
         after_import(name, _let_others_work)
     after_import("requests.sessions", _release_while_sending)
@@ -52,11 +51,11 @@ def _locked(run: Callable[..., Any]) -> Callable[..., Any]:
     return locked
 
 
-def _let_others_work(module: ModuleType) -> None:
-    module.sleep = sleep  # type: ignore[attr-defined]
+def _let_others_work(module: Any) -> None:
+    module.sleep = sleep
 
 
-def _release_while_sending(module: ModuleType) -> None:
+def _release_while_sending(module: Any) -> None:
     """Docker, HTTP subscriptions and API integrations all go through ``requests``."""
     original = module.Session.send
 
