@@ -169,12 +169,21 @@ def test_servers_refusal_is_shown_with_its_exit_code(perdure, served):
 @pytest.mark.parametrize("detached", [(), ("--detach",)])
 def test_second_server_on_a_port_is_refused(perdure, served, recorded, detached):
     """Where a server runs already, the error names its process and nothing is started."""
-    recorded(Address("127.0.0.1", 9))
+    recorded(Address("127.0.0.1", 9), pid=os.getppid())
 
     found = perdure("start", "--listen", "127.0.0.1:8,127.0.0.1:9", *detached)
 
     assert (found.code, found.out, served.configs) == (14, "", [])
-    assert f"process {os.getpid()}" in found.err
+    assert f"process {os.getppid()}" in found.err
+
+
+def test_server_that_starts_itself_again_is_no_second_one(perdure, served, recorded):
+    """A process that finds its own run file, as after a restart, goes on."""
+    recorded(Address("127.0.0.1", 9), pid=os.getpid())
+
+    found = perdure("start", "--listen", "127.0.0.1:9")
+
+    assert (found.code, len(served.configs)) == (0, 1)
 
 
 def test_detached_server_is_ready_when_the_command_returns(detach, perdure, tmp_path):
