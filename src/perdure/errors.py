@@ -21,7 +21,10 @@ The CLI prints both and exits with ``exit_code``; the gateway puts both into
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class PerdureError(Exception):
