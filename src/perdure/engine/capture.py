@@ -8,6 +8,7 @@ holds it.  ``capture`` repeats until nothing more is called for.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -134,6 +135,18 @@ def capture(wanted: set[StoreKey], saved: Mapping[StoreKey, Shares]) -> Captured
     Returns:
         Graphs of all captured stores, and an error for each that could not be.
     """
+    # Writing makes short-lived tuples by the million; each would count towards a
+    # collection that walks the whole heap.
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        return _capture(wanted, saved)
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def _capture(wanted: set[StoreKey], saved: Mapping[StoreKey, Shares]) -> Captured:
     work = _Capture(saved)
     todo = set(wanted)
     for _ in range(ROUNDS_MAX):

@@ -2,7 +2,7 @@
 
 The file may come from a stranger.  So, while its opcodes run:
 
-- only the names of ``wire`` and the immutable types of ``policy.INERT`` resolve;
+- only the names of ``wire`` resolve, and immutable types of ``policy.INERT`` by theirs;
 - every object of another class is a shell without behaviour (``shells``);
 - objects that already live and are pointed to become shells for as long;
 - the closed list of specials builds fresh standard objects from plain arguments.
@@ -62,11 +62,9 @@ class _Unpickler(pickle.Unpickler):
         self._names, self._path = names, path
 
     def find_class(self, module: str, name: str) -> Any:
-        """Only wire names and inert types exist."""
+        """Only wire names exist."""
         if module == wire.__name__ and name in self._names:
             return self._names[name]
-        if (module, name) in INERT:
-            return INERT[module, name]
         raise HostileStateError(self._path, f"the name {module}.{name}"[:200])
 
 
@@ -88,13 +86,14 @@ class Reader:
         # see _rehash.
         gc.collect(1)
         self._names = {
-            "new": _Callable(self._new),
-            "filled": _Callable(self._filled),
-            "shared": _Callable(self._share),
-            "member": _Callable(self._member),
-            "special": _Callable(self._special),
-            "factory": _Callable(self._factory),
-            "pointer": _Callable(self._pointer),
+            "perdure_new": _Callable(self._new),
+            "perdure_filled": _Callable(self._filled),
+            "perdure_shared": _Callable(self._share),
+            "perdure_member": _Callable(self._member),
+            "perdure_inert": _Callable(self._inert),
+            "perdure_special": _Callable(self._special),
+            "perdure_factory": _Callable(self._factory),
+            "perdure_pointer": _Callable(self._pointer),
         }
 
     def load(self, state: StateFile, *, path: Path) -> dict[str, Any]:
@@ -196,6 +195,11 @@ class Reader:
         member = cls.__members__[name]
         self._members.setdefault(id(member), (member, dict(member.__dict__)))
         return member
+
+    def _inert(self, name: str, *arguments: Any) -> Any:
+        if name not in INERT:
+            raise HostileStateError(self._path, f"the name {name}"[:200])
+        return INERT[name](*arguments)
 
     def _special(self, name: str, *arguments: Any) -> Any:
         return self.policy.special_named(name).make(*arguments)

@@ -1,14 +1,13 @@
 """The state codec, outward: a graph of living objects to inert bytes.
 
-A pickle (protocol 5) that names nothing but ``wire.NAMES`` and ``policy.INERT``.
-An object of any other class is written as *(index into the class table, plain
+A pickle (protocol 5) that names nothing but ``wire.NAMES``.  An object of a class is written as *(index into the class table, plain
 __dict__)*; the table travels in the file's header.  What is neither plain, nor
 admitted by the policy, nor special raises ``CaptureError`` with the path to it:
 nothing is dropped and nothing is guessed.
 
 Reducers are found by exact type through ``Pickler.dispatch_table`` (three times
 faster than ``reducer_override``).  The pickler writes functions and classes on
-its own, without asking; so its memo is searched for them afterwards.
+its own, without asking; so the payload is searched for them afterwards.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from __future__ import annotations
 import collections
 import io
 import pickle
+import re
 import types
 from collections.abc import Callable
 from enum import Enum
@@ -63,7 +63,8 @@ class Writer:
         pickler.dispatch_table = _Reducers(self)
         try:
             pickler.dump(attributes)
-            _refuse_code(pickler)
+            payload = buffer.getvalue()
+            _refuse_code(payload, pickler)
         except _Refused as refused:
             where = find_path(attributes, refused.value)
             raise CaptureError(str(self.key), where, refused.reason) from refused
@@ -71,7 +72,7 @@ class Writer:
             raise CaptureError(str(self.key), "(unknown path)", str(error)) from error
         classes = tuple((c.__module__, c.__qualname__) for c in self.classes)
         shares = Shares(frozenset(self.stores), frozenset(self.imported), frozenset(self.exported))
-        return Graph(buffer.getvalue(), classes, shares)
+        return Graph(payload, classes, shares)
 
     def index_of(self, cls: type) -> int:
         """The row of ``cls`` in the class table."""
@@ -95,16 +96,16 @@ class _Reducers(dict[type, Reducer]):
         if (identify := policy.pointer_for(cls)) is not None:
             return self.pointer(identify)
         if (special := policy.special_for(cls)) is not None:
-            return lambda value: (wire.special, (special.name, *special.take(value)))
+            return lambda value: (wire.perdure_special, (special.name, *special.take(value)))
         if cls in INERT_TYPES:
-            return lambda value: value.__reduce_ex__(5)
+            return _inert(cls)
         if cls is collections.defaultdict:
             return self.default_dict
         if not policy.admits(cls):
             return _refuse("its class is not known as state")
         if issubclass(cls, Enum):
             index = self.writer.index_of(cls)
-            return lambda value: (wire.member, (index, value._name_))
+            return lambda value: (wire.perdure_member, (index, value._name_))
         return self.instance(cls)
 
     def pointer(self, identify: Callable[[Any], tuple[str, ...]]) -> Reducer:
@@ -115,13 +116,19 @@ class _Reducers(dict[type, Reducer]):
             store = self.writer.policy.points_to(parts)
             if store is not None and store != self.writer.key:
                 self.writer.stores.add(store)
-            return wire.pointer, parts
+            return wire.perdure_pointer, parts
 
         return reduce
 
     def default_dict(self, value: Any) -> Any:
         """A defaultdict; its factory must be on the closed list."""
-        return wire.factory, (self.factory_name(value),), None, None, iter(dict.items(value))
+        return (
+            wire.perdure_factory,
+            (self.factory_name(value),),
+            None,
+            None,
+            iter(dict.items(value)),
+        )
 
     def factory_name(self, value: Any) -> str:
         """The name of a defaultdict's factory."""
@@ -151,6 +158,9 @@ class _Reducers(dict[type, Reducer]):
         shared = self.shared(index, content)
         if owner != self.writer.key.module:
             return lambda value: shared(value, self.writer.exports.share(value))
+        if not self.writer.exports.has_shared(cls):
+            # No object of the class is; spares a look-up for each of many.
+            return plain
 
         def own(value: Any) -> Any:
             number = self.writer.exports.id_of(value)
@@ -163,18 +173,18 @@ class _Reducers(dict[type, Reducer]):
         if container is object:
             arguments = (index,)
             if content is _plain:
-                return lambda value: (wire.new, arguments, value.__dict__)
-            return lambda value: (wire.new, arguments, *content(value))
+                return lambda value: (wire.perdure_new, arguments, value.__dict__)
+            return lambda value: (wire.perdure_new, arguments, *content(value))
         if container is collections.defaultdict:
             return lambda value: (
-                wire.filled,
+                wire.perdure_filled,
                 (index, self.factory_name(value)),
                 *content(value),
             )
         if container in MUTABLE_CONTAINERS:
-            return lambda value: (wire.filled, (index,), *content(value))
+            return lambda value: (wire.perdure_filled, (index,), *content(value))
         return lambda value: (
-            wire.filled,
+            wire.perdure_filled,
             (index, container(value)),
             getattr(value, "__dict__", None),
         )
@@ -186,9 +196,9 @@ class _Reducers(dict[type, Reducer]):
         def reduce(value: Any, number: ExportId) -> Any:
             if writer.exports.home(number) in (None, writer.key):
                 writer.exported.add(number)
-                return wire.shared, (number, index), *content(value)
+                return wire.perdure_shared, (number, index), *content(value)
             writer.imported.add(number)
-            return wire.shared, (number, index)
+            return wire.perdure_shared, (number, index)
 
         return reduce
 
@@ -224,6 +234,17 @@ _CONTENT: dict[type, Callable[[Any], tuple[Any, ...]]] = {
 }
 
 
+def _inert(cls: type) -> Reducer:
+    """An immutable standard value, by what it would pickle itself with."""
+    name = f"{cls.__module__}.{cls.__qualname__}"
+
+    def reduce(value: Any) -> Any:
+        parts = value.__reduce_ex__(5)
+        return wire.perdure_inert, (name, *parts[1]), *parts[2:]
+
+    return reduce
+
+
 def _refuse(reason: str) -> Reducer:
     def refuse(value: Any) -> Any:
         kind = type(value)
@@ -232,13 +253,33 @@ def _refuse(reason: str) -> Reducer:
     return refuse
 
 
-def _refuse_code(pickler: pickle.Pickler) -> None:
-    """Raise if a function or class was written that no reader will accept."""
+# STACK_GLOBAL behind what can stand before it: MEMOIZE, BINGET or LONG_BINGET.
+_GLOBAL = re.compile(rb"(?:\x94|h.|j....)\x93", re.DOTALL)
+# SHORT_BINUNICODE, length, name, MEMOIZE, STACK_GLOBAL: each name is written once.
+_WIRE_GLOBALS = tuple(
+    b"\x8c" + bytes([len(name.__name__)]) + name.__name__.encode() + b"\x94\x93"
+    for name in wire.NAMES
+)
+_LONGEST = max(map(len, _WIRE_GLOBALS))
+
+
+def _refuse_code(payload: bytes, pickler: pickle.Pickler) -> None:
+    """Raise if a function or class was written, which no reader will accept.
+
+    Looking through the memo of a large store costs more than writing it, so that
+    is done only if the payload holds bytes that may be another name than ours;
+    text and binary content can look so too.
+    """
+    for found in _GLOBAL.finditer(payload):
+        if not payload[max(0, found.end() - _LONGEST) : found.end()].endswith(_WIRE_GLOBALS):
+            break
+    else:
+        return
     memo: Any = pickler.memo
     for _, value in memo.copy().values():
         kind = type(value)
         if kind is types.FunctionType:
             if value not in wire.NAMES:
                 raise _Refused(value, f"the function {value.__module__}.{value.__qualname__}")
-        elif kind is type and value not in INERT_TYPES:
+        elif kind is type:
             raise _Refused(value, f"the class {value.__module__}.{value.__qualname__}")
