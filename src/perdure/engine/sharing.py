@@ -93,6 +93,17 @@ class Sharing:
         for number in [n for n in self._kept if n not in still_needed]:
             del self._kept[number]
 
+    def forget_homes(self, keys: set[StoreKey]) -> None:
+        """Drop what these stores carry: they will be loaded as new objects."""
+        for number, home in self.homes():
+            if home in keys:
+                value = self.find(number)
+                del self._homes[number]
+                self._kept.pop(number, None)
+                self._objects.pop(number, None)
+                if value is not None:
+                    self._numbers.pop(id(value), None)
+
     def forget_all(self) -> None:
         """Drop all, for a state that is replaced as a whole; ids are not used again."""
         self._numbers.clear()

@@ -30,6 +30,7 @@ from perdure.persistence.policy import FACTORIES, INERT, Exports, Policy
 from perdure.persistence.shells import (
     UnfitClassError,
     container_of,
+    give_class,
     has_own_hash,
     shell_class,
 )
@@ -133,7 +134,7 @@ class Reader:
         """Give every object its class, and put those that lived before back."""
         self._release()
         for shell, cls in self._settling:
-            shell.__class__ = cls
+            give_class(shell, cls)
         hashed = {cls for _, cls in self._settling if has_own_hash(cls)}
         if hashed:
             _rehash(hashed)
@@ -249,7 +250,7 @@ class Reader:
     def _release(self) -> None:
         for guard in self._guarded.values():
             guard.restore()
-            guard.value.__class__ = guard.cls
+            give_class(guard.value, guard.cls)
         self._guarded.clear()
 
     def _end(self) -> None:
@@ -267,7 +268,7 @@ class _Guard:
         self.value, self.cls = value, type(value)
         self.attributes = dict(value.__dict__)
         self.content = dict(dict.items(value)) if isinstance(value, dict) else None
-        value.__class__ = shell_class(self.cls)
+        give_class(value, shell_class(self.cls))
 
     def restore(self) -> bool:
         """Put back what was changed; whether anything was."""

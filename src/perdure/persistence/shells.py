@@ -85,13 +85,18 @@ def shell_class(cls: type) -> type:
     shell = _empty_class(_layout_base(cls), with_dict=bool(cls.__dictoffset__))
     probe: Any = cast("Any", shell).__new__(shell)
     try:
-        probe.__class__ = cls
+        give_class(probe, cls)
         # And back: a class may define __del__, which must not see the probe.
-        probe.__class__ = shell
+        give_class(probe, shell)
     except TypeError as error:
         raise UnfitClassError(f"{cls.__module__}.{cls.__qualname__}: {error}") from error
     _SHELLS[cls] = shell
     return shell
+
+
+def give_class(value: Any, cls: type) -> None:
+    """Make ``value`` an instance of ``cls``, past any ``__setattr__`` (frozen dataclasses)."""
+    object.__setattr__(value, "__class__", cls)
 
 
 def _layout_base(cls: type) -> type:

@@ -25,7 +25,7 @@ from perdure.errors import CaptureError
 from perdure.persistence import wire
 from perdure.persistence.keys import ExportId, StoreKey
 from perdure.persistence.paths import find_path
-from perdure.persistence.policy import FACTORY_NAMES, INERT, Exports, Policy
+from perdure.persistence.policy import FACTORY_NAMES, INERT, Exports, Policy, Special
 from perdure.persistence.shells import UnfitClassError, container_of, shell_class
 from perdure.persistence.statefile import Graph, Shares
 
@@ -96,7 +96,7 @@ class _Reducers(dict[type, Reducer]):
         if (identify := policy.pointer_for(cls)) is not None:
             return self.pointer(identify)
         if (special := policy.special_for(cls)) is not None:
-            return lambda value: (wire.perdure_special, (special.name, *special.take(value)))
+            return _special(special)
         if cls in INERT_TYPES:
             return _inert(cls)
         if cls is collections.defaultdict:
@@ -232,6 +232,18 @@ _CONTENT: dict[type, Callable[[Any], tuple[Any, ...]]] = {
     collections.defaultdict: _mapping,
     list: _sequence,
 }
+
+
+def _special(special: Special) -> Reducer:
+    """A type that needs a hand; a value it cannot take is refused by name."""
+
+    def reduce(value: Any) -> Any:
+        try:
+            return wire.perdure_special, (special.name, *special.take(value))
+        except LookupError as error:
+            raise _Refused(value, str(error)) from error
+
+    return reduce
 
 
 def _inert(cls: type) -> Reducer:
