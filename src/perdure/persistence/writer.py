@@ -2,8 +2,9 @@
 
 A pickle (protocol 5) that names nothing but ``wire.NAMES``.  An object of a
 class is written as *(index into the class table, plain __dict__)*; the table
-travels in the file's header.  What is neither plain, nor admitted by
-the policy, nor special raises ``CaptureError`` with the path to it: nothing is dropped and nothing is guessed.
+travels in the file's header.  What is neither plain, nor admitted by the policy,
+nor special raises ``CaptureError`` with the path to it: nothing is dropped and
+nothing is guessed.
 
 Reducers are found by exact type through ``Pickler.dispatch_table`` (three times
 faster than ``reducer_override``).  The pickler writes functions and classes on
