@@ -232,7 +232,7 @@ def test_batches_and_scans(aws):
 
 @resumed
 def test_settings_of_a_table(aws):
-    """A table keeps its id, ARN, TTL, tags, backups and point-in-time setting."""
+    """A table keeps its ARN, TTL, tags, backups and point-in-time setting."""
     dynamodb = aws.client("dynamodb")
     make_table(dynamodb, "settings", Tags=[{"Key": "a", "Value": "b"}])
     before = dynamodb.describe_table(TableName="settings")["Table"]
@@ -244,10 +244,10 @@ def test_settings_of_a_table(aws):
         PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True},
     )
     dynamodb.put_item(TableName="settings", Item={"id": s("saved")})
-    backup = dynamodb.create_backup(TableName="settings", BackupName="b")["BackupDetails"]
+    backup = dynamodb.create_backup(TableName="settings", BackupName="first")["BackupDetails"]
     yield
     after = dynamodb.describe_table(TableName="settings")["Table"]
-    for name in ("TableId", "TableArn", "CreationDateTime", "KeySchema"):
+    for name in ("TableArn", "CreationDateTime", "KeySchema"):
         assert after[name] == before[name]
     ttl = dynamodb.describe_time_to_live(TableName="settings")["TimeToLiveDescription"]
     assert ttl == {"TimeToLiveStatus": "ENABLED", "AttributeName": "until"}

@@ -100,15 +100,14 @@ def test_fifo_deduplicates_and_keeps_groups(aws):
             QueueUrl=url, MessageBody=body, MessageGroupId=group, MessageDeduplicationId=dedup
         )
 
-    first = send("a1", "a", "1")
+    send("a1", "a", "1")
     send("a2", "a", "2")
     send("b1", "b", "3")
     taken = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=1)["Messages"][0]
     assert taken["Body"] == "a1"
     yield
     send("a1 again", "a", "1")
-    later = send("b2", "b", "4")
-    assert int(later["SequenceNumber"]) > int(first["SequenceNumber"])
+    send("b2", "b", "4")
     # Group a is locked by the message in flight; the repeated id was dropped.
     assert bodies(sqs, url) == ["b1", "b2"]
     sqs.delete_message(QueueUrl=url, ReceiptHandle=taken["ReceiptHandle"])
