@@ -263,7 +263,8 @@ class _Guard:
         self.value, self.cls = value, type(value)
         self.attributes = dict(value.__dict__)
         self.content = dict(dict.items(value)) if isinstance(value, dict) else None
-        value.__class__ = shell_class(self.cls)
+        # Past a __setattr__ of the class, which may do anything.
+        object.__setattr__(value, "__class__", shell_class(self.cls))
 
     def restore(self) -> bool:
         """Put back what was changed; whether anything was."""
