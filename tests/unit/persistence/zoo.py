@@ -191,6 +191,25 @@ class Point(NamedTuple):
     y: Any
 
 
+class Masked(str):
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return "***"
+
+
+class Shy(tuple[Any, ...]):
+    __slots__ = ()
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(())
+
+
+class Rounded(float):
+    def __float__(self) -> float:
+        return 2.0
+
+
 class Slotted:
     __slots__ = ("a",)
 
