@@ -55,7 +55,7 @@ $(BIN)/python:
 
 $(VENV)/.run: requirements.lock pyproject.toml | $(BIN)/python
 	@test -f $(VENV)/.dev || { echo "installing what requirements.lock names into $(VENV)"; \
-		$(PIP) install -r requirements.lock hatchling && \
+		$(PIP) install -r requirements.lock hatchling editables && \
 		$(PIP) install --no-deps --no-build-isolation --editable .; }
 	@touch $@
 

@@ -120,7 +120,15 @@ def read(state_dir: Path) -> Manifest:
         return _in(_verified(json.loads(text), path))
     except (CorruptionError, FormatVersionError):
         raise
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, StateError) as error:
+    except (
+        ValueError,
+        LookupError,
+        TypeError,
+        OverflowError,
+        AttributeError,
+        RecursionError,
+        StateError,
+    ) as error:
         raise CorruptionError(
             path, "manifest", expected="the fields of format 1", found=repr(error)[:200]
         ) from error

@@ -17,6 +17,7 @@ from __future__ import annotations
 import collections
 import gc
 import io
+import operator
 import pickle
 from collections.abc import Callable
 from enum import Enum
@@ -132,15 +133,17 @@ class Reader:
 
     def settle(self) -> None:
         """Give every object its class, and put those that lived before back."""
-        self._release()
-        for shell, cls in self._settling:
-            give_class(shell, cls)
-        hashed = {cls for _, cls in self._settling if has_own_hash(cls)}
-        if hashed:
-            _rehash(hashed)
-        for shell, _ in self._settling:
-            self.policy.finish(shell)
-        self._end()
+        try:
+            self._release()
+            for shell, cls in self._settling:
+                give_class(shell, cls)
+            hashed = {cls for _, cls in self._settling if has_own_hash(cls)}
+            if hashed:
+                _rehash(hashed)
+            for shell, _ in self._settling:
+                self.policy.finish(shell)
+        finally:
+            self._end()
 
     def abandon(self) -> None:
         """Leave everything that lived before as it was; drop what was read."""
@@ -162,7 +165,7 @@ class Reader:
         shell: Callable[..., Any] = self._shells[index]
         if container is collections.defaultdict:
             made = shell(self._factory_named(*content))
-        elif container in _HELD or container is set:
+        elif container in _HELD:
             made = shell()
         else:
             if type(content[0]) is not container:
@@ -171,7 +174,7 @@ class Reader:
         self._settling.append((made, cls))
         return made
 
-    def _share(self, number: int, index: int) -> Any:
+    def _share(self, number: int, index: int, *factory: str) -> Any:
         export = ExportId(number)
         found = self.shared.get(export)
         if found is not None:
@@ -182,12 +185,9 @@ class Reader:
         elif container_of(self._classes[index]) is object:
             found = self._new(index)
         else:
-            found = self._filled(index, *(["none"] if self._is_default_dict(index) else []))
+            found = self._filled(index, *factory)
         self.shared[export] = found
         return found
-
-    def _is_default_dict(self, index: int) -> bool:
-        return container_of(self._classes[index]) is collections.defaultdict
 
     def _member(self, index: int, name: str) -> Any:
         cls = self._classes[index]
@@ -238,16 +238,22 @@ class Reader:
         return living
 
     def _check_guards(self) -> None:
-        touched = [g for g in self._guarded.values() if g.restore()]
+        touched = [g.cls.__qualname__ for g in self._guarded.values() if g.restore()]
+        touched += self._restore_members()
+        if touched:
+            raise HostileStateError(self._path, f"a change of {touched[0]}")
+
+    def _restore_members(self) -> list[str]:
+        changed = []
         for member, attributes in self._members.values():
             if not _same(member.__dict__, attributes):
                 member.__dict__.clear()
                 member.__dict__.update(attributes)
-                raise HostileStateError(self._path, f"a change of {member!r}")
-        if touched:
-            raise HostileStateError(self._path, f"a change of {touched[0].cls.__qualname__}")
+                changed.append(str(member))
+        return changed
 
     def _release(self) -> None:
+        self._restore_members()
         for guard in self._guarded.values():
             guard.restore()
             give_class(guard.value, guard.cls)
@@ -262,13 +268,21 @@ class Reader:
 class _Guard:
     """A living object that lies on the stack as a shell, with a copy of what it held."""
 
-    __slots__ = ("attributes", "cls", "content", "value")
+    __slots__ = ("attributes", "cls", "content", "kind", "value")
 
     def __init__(self, value: Any) -> None:
         self.value, self.cls = value, type(value)
+        self.kind: Any = container_of(self.cls)
         self.attributes = dict(value.__dict__)
-        self.content = dict(dict.items(value)) if isinstance(value, dict) else None
+        self.content = self._content()
         give_class(value, shell_class(self.cls))
+
+    def _content(self) -> list[Any]:
+        """What the container holds, in its order; dicts as pairs."""
+        if issubclass(self.kind, dict):
+            kind = collections.OrderedDict if self.kind is collections.OrderedDict else dict
+            return list(kind.items(self.value))
+        return list(list.__iter__(self.value)) if self.kind is list else []
 
     def restore(self) -> bool:
         """Put back what was changed; whether anything was."""
@@ -276,11 +290,29 @@ class _Guard:
         if changed:
             self.value.__dict__.clear()
             self.value.__dict__.update(self.attributes)
-        if self.content is not None and not _same(self.value, self.content):
-            dict.clear(self.value)
-            dict.update(self.value, self.content)
+        if not _same_content(self._content(), self.content):
             changed = True
+            if self.kind is list:
+                list.__setitem__(self.value, slice(None), self.content)
+            else:
+                kind: Any = collections.OrderedDict
+                kind = kind if self.kind is collections.OrderedDict else dict
+                kind.clear(self.value)
+                for key, item in self.content:
+                    kind.__setitem__(self.value, key, item)
         return changed
+
+
+def _same_content(now: list[Any], before: list[Any]) -> bool:
+    """Whether two lists hold the very same objects, or pairs of the same."""
+    return len(now) == len(before) and all(
+        one is two or (type(one) is tuple and _same_pair(one, two))
+        for one, two in zip(now, before, strict=True)
+    )
+
+
+def _same_pair(one: tuple[Any, ...], two: Any) -> bool:
+    return type(two) is tuple and len(one) == len(two) and all(map(operator.is_, one, two))
 
 
 def _same(now: dict[Any, Any], before: dict[Any, Any]) -> bool:
@@ -301,16 +333,19 @@ def _rehash(hashed: set[type]) -> None:
 
     def concerns(key: Any) -> bool:
         kind = type(key)
-        return kind in hashed or (kind is tuple and any(concerns(part) for part in key))
+        return kind in hashed or (
+            isinstance(key, tuple) and any(concerns(part) for part in tuple.__iter__(key))
+        )
 
     for held in gc.get_objects(generation=0):
         if isinstance(held, dict):
             if any(concerns(key) for key in dict.keys(held)):
-                # OrderedDict keeps an order of its own beside dict's.
+                # OrderedDict keeps an order of its own beside dict's; as it was just
+                # filled, the two agree.  Its own iterator looks every key up.
                 kind: Any = dict
                 if isinstance(held, collections.OrderedDict):
                     kind = collections.OrderedDict
-                items = list(kind.items(held))
+                items = list(dict.items(held))
                 kind.clear(held)
                 for key, value in items:
                     kind.__setitem__(held, key, value)

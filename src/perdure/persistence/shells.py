@@ -53,7 +53,8 @@ INERT_BASES: tuple[type, ...] = (
     collections.abc.Iterator,
     collections.abc.Hashable,
 )
-
+_T = typing.TypeVar("_T")
+_GENERIC: Any = typing.Generic
 
 _SHELLS: dict[type, type] = {}
 
@@ -114,7 +115,9 @@ def _layout_base(cls: type) -> type:
 @cache
 def _empty_class(base: type, *, with_dict: bool) -> type:
     namespace: dict[str, Any] = {} if with_dict else {"__slots__": ()}
-    shell: Any = types.new_class("Shell", (base,), exec_body=lambda ns: ns.update(namespace))
+    # Generic refuses a subclass without parameters.
+    bases: tuple[Any, ...] = (typing.Generic[_T],) if base is _GENERIC else (base,)
+    shell: Any = types.new_class("Shell", bases, exec_body=lambda ns: ns.update(namespace))
     if getattr(shell, "__abstractmethods__", None):
         shell.__abstractmethods__ = frozenset()
     return cast("type", shell)

@@ -137,7 +137,7 @@ def decode(data: bytes, *, path: Path) -> StateFile:
         return StateFile(StoreKey.parse(header["store"]), Lsn(int(header["cut"])), writer, graph)
     except CorruptionError:
         raise
-    except (KeyError, TypeError, ValueError, AttributeError, StateError) as error:
+    except (LookupError, TypeError, ValueError, OverflowError, AttributeError, StateError) as error:
         raise CorruptionError(
             path, "header", expected="the fields of format 1", found=repr(error)
         ) from error

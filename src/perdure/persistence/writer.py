@@ -18,7 +18,7 @@ import io
 import pickle
 import re
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import Enum
 from typing import Any
 
@@ -27,12 +27,17 @@ from perdure.persistence import wire
 from perdure.persistence.keys import ExportId, StoreKey
 from perdure.persistence.paths import find_path
 from perdure.persistence.policy import FACTORY_NAMES, INERT, Exports, Policy, Special
-from perdure.persistence.shells import UnfitClassError, container_of, shell_class
+from perdure.persistence.shells import (
+    UnfitClassError,
+    container_of,
+    has_own_hash,
+    shell_class,
+)
 from perdure.persistence.statefile import Graph, Shares
 
 Reducer = Callable[[Any], Any]
 INERT_TYPES = frozenset(INERT.values())
-MUTABLE_CONTAINERS = (collections.OrderedDict, collections.defaultdict, dict, list, set)
+MUTABLE_CONTAINERS = (collections.OrderedDict, collections.defaultdict, dict, list)
 
 
 class _Refused(Exception):  # noqa: N818 - never leaves this module
@@ -65,19 +70,41 @@ class Writer:
         try:
             pickler.dump(attributes)
             payload = buffer.getvalue()
-            _refuse_code(payload, pickler)
+            _refuse_code(payload, pickler, self.classes)
         except _Refused as refused:
             where = find_path(attributes, refused.value)
             raise CaptureError(str(self.key), where, refused.reason) from refused
         except (pickle.PicklingError, TypeError, AttributeError, RecursionError) as error:
-            raise CaptureError(str(self.key), "(unknown path)", str(error)) from error
+            where, reason = self.explain(attributes, str(error))
+            raise CaptureError(str(self.key), where, reason) from error
         classes = tuple((c.__module__, c.__qualname__) for c in self.classes)
         shares = Shares(frozenset(self.stores), frozenset(self.imported), frozenset(self.exported))
         return Graph(payload, classes, shares)
 
+    def explain(self, attributes: dict[str, Any], reason: str) -> tuple[str, str]:
+        """Where the function or class hangs that the pickler could not name itself."""
+        pickler = _Explaining(io.BytesIO(), protocol=5)
+        pickler.dispatch_table = _Reducers(self)
+        try:
+            pickler.dump(attributes)
+        except _Refused as refused:
+            return find_path(attributes, refused.value), refused.reason
+        except (pickle.PicklingError, TypeError, AttributeError, RecursionError):
+            pass
+        return "(unknown path)", reason
+
     def index_of(self, cls: type) -> int:
         """The row of ``cls`` in the class table."""
         return self.classes.setdefault(cls, len(self.classes))
+
+
+class _Explaining(pickle.Pickler):
+    """Three times slower, but it is asked about functions and classes too."""
+
+    def reducer_override(self, value: Any) -> Any:
+        """Refuse what the fast one only finds afterwards, or fails at."""
+        _refuse_if_code(value)
+        return NotImplemented
 
 
 class _Reducers(dict[type, Reducer]):
@@ -156,7 +183,7 @@ class _Reducers(dict[type, Reducer]):
         owner = self.writer.policy.owner(cls)
         if owner is None:
             return plain
-        shared = self.shared(index, content)
+        shared = self.shared(index, content, is_default=container is collections.defaultdict)
         if owner != self.writer.key.module:
             return lambda value: shared(value, self.writer.exports.share(value))
         if not self.writer.exports.has_shared(cls):
@@ -186,20 +213,23 @@ class _Reducers(dict[type, Reducer]):
             return lambda value: (wire.perdure_filled, (index,), *content(value))
         return lambda value: (
             wire.perdure_filled,
-            (index, container(value)),
+            (index, _BARE[container](value)),
             getattr(value, "__dict__", None),
         )
 
-    def shared(self, index: int, content: Callable[..., Any]) -> Callable[[Any, ExportId], Any]:
+    def shared(
+        self, index: int, content: Callable[..., Any], *, is_default: bool
+    ) -> Callable[[Any, ExportId], Any]:
         """An object others hold too: its state stands in one file, its id in the others."""
         writer = self.writer
 
         def reduce(value: Any, number: ExportId) -> Any:
+            arguments = (number, index, self.factory_name(value)) if is_default else (number, index)
             if writer.exports.home(number) in (None, writer.key):
                 writer.exported.add(number)
-                return wire.perdure_shared, (number, index), *content(value)
+                return wire.perdure_shared, arguments, *content(value)
             writer.imported.add(number)
-            return wire.perdure_shared, (number, index)
+            return wire.perdure_shared, arguments
 
         return reduce
 
@@ -232,6 +262,17 @@ _CONTENT: dict[type, Callable[[Any], tuple[Any, ...]]] = {
     collections.OrderedDict: _ordered,
     collections.defaultdict: _mapping,
     list: _sequence,
+}
+
+# A container's value past what its subclass overrides, such as __str__ or __iter__.
+_BARE: dict[type, Callable[[Any], Any]] = {
+    set: lambda value: set().union(value),
+    frozenset: lambda value: frozenset().union(value),
+    tuple: lambda value: tuple.__getitem__(value, slice(None)),
+    bytes: lambda value: bytes.__getitem__(value, slice(None)),
+    str: str.__str__,
+    int: int.__int__,
+    float: float.__float__,
 }
 
 
@@ -274,25 +315,50 @@ _WIRE_GLOBALS = tuple(
     for name in wire.NAMES
 )
 _LONGEST = max(map(len, _WIRE_GLOBALS))
+_FROZENSET = pickle.FROZENSET
 
 
-def _refuse_code(payload: bytes, pickler: pickle.Pickler) -> None:
-    """Raise if a function or class was written, which no reader will accept.
+def _refuse_code(payload: bytes, pickler: pickle.Pickler, classes: Iterable[type]) -> None:
+    """Raise if something was written that no reader will accept, or could not rebuild.
 
     Looking through the memo of a large store costs more than writing it, so that
-    is done only if the payload holds bytes that may be another name than ours;
-    text and binary content can look so too.
+    is done only if the payload holds bytes that may be such a thing; text and
+    binary content can look so too.
     """
-    for found in _GLOBAL.finditer(payload):
-        if not payload[max(0, found.end() - _LONGEST) : found.end()].endswith(_WIRE_GLOBALS):
-            break
-    else:
+    hashed = _FROZENSET in payload and any(has_own_hash(cls) for cls in classes)
+    if not hashed and not _may_name_more(payload):
         return
     memo: Any = pickler.memo
     for _, value in memo.copy().values():
-        kind = type(value)
-        if kind is types.FunctionType:
-            if value not in wire.NAMES:
-                raise _Refused(value, f"the function {value.__module__}.{value.__qualname__}")
-        elif kind is type:
-            raise _Refused(value, f"the class {value.__module__}.{value.__qualname__}")
+        _refuse_if_code(value)
+        if isinstance(value, frozenset) and any(_hashes_late(member) for member in value):
+            raise _Refused(value, "a frozenset of objects with a __hash__ of their own")
+
+
+def _may_name_more(payload: bytes) -> bool:
+    """Whether some bytes look like a name other than those of the wire."""
+    return any(
+        not payload[max(0, found.end() - _LONGEST) : found.end()].endswith(_WIRE_GLOBALS)
+        for found in _GLOBAL.finditer(payload)
+    )
+
+
+def _refuse_if_code(value: Any) -> None:
+    kind = type(value)
+    if kind is types.FunctionType:
+        if value not in wire.NAMES:
+            raise _Refused(value, f"the function {value.__module__}.{value.__qualname__}")
+    elif kind is type:
+        raise _Refused(value, f"the class {value.__module__}.{value.__qualname__}")
+
+
+def _hashes_late(value: Any) -> bool:
+    """Whether a reader learns the hash only when the object gets its class.
+
+    Dicts and sets are put in order then; nothing can be put into a frozenset.
+    """
+    kind = type(value)
+    if isinstance(value, tuple):
+        return any(_hashes_late(part) for part in tuple.__iter__(value))
+    plain = kind in INERT_TYPES or kind.__module__ == "builtins" or isinstance(value, Enum)
+    return not plain and has_own_hash(kind)
