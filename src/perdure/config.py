@@ -4,20 +4,25 @@ Names are those LocalStack's users already have in their compose files; see
 docs/configuration.md, which is generated from ``SETTINGS``.  A value that is not
 understood stops the start (exit code 2): a silent fallback is how state is lost.
 Every variable may carry the prefix ``LOCALSTACK_``; the plain name wins.
+An empty variable counts as not set.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from enum import Enum
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from perdure.errors import ConfigError
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
 PREFIX = "LOCALSTACK_"
+INTERVAL_SECONDS_MIN, INTERVAL_SECONDS_MAX = 0.1, 86400
+PORT_MAX = 65535
 CONTAINER_MARKS = (Path("/.dockerenv"), Path("/run/.containerenv"))
 VOLUME_IN_CONTAINER = Path("/var/lib/localstack")
 VOLUME_ON_HOST = Path("./volume")
@@ -110,12 +115,15 @@ def _flag(text: str) -> bool:
 
 
 def _path(text: str) -> Path | None:
-    return Path(text).expanduser() if text else None
+    try:
+        return Path(text).expanduser() if text else None
+    except RuntimeError as error:  # "~name" of a user that does not exist
+        raise ValueError(text) from error
 
 
 def _seconds(text: str) -> float:
     seconds = float(text)
-    if not 0.1 <= seconds <= 86400:
+    if not INTERVAL_SECONDS_MIN <= seconds <= INTERVAL_SECONDS_MAX:
         raise ValueError(text)
     return seconds
 
@@ -124,7 +132,7 @@ def _address(text: str) -> Address:
     host, _, port = text.strip().rpartition(":")
     host = host.strip("[]")
     number = int(port)
-    if not host or not 0 <= number <= 65535:
+    if not host or not 0 <= number <= PORT_MAX:
         raise ValueError(text)
     return Address(host, number)
 
@@ -253,7 +261,8 @@ SETTINGS = (
 def _raw(setting: Setting, environ: Mapping[str, str]) -> tuple[str, str]:
     """The text of one setting and where it came from."""
     for name in (setting.name, PREFIX + setting.name):
-        if name in environ:
+        # Compose files pass unset variables on as empty ones: `DEBUG=${DEBUG-}`.
+        if environ.get(name):
             return environ[name], f"environment ({name})"
     if setting.name == "GATEWAY_LISTEN" and in_container():
         return "0.0.0.0:4566", "default (container)"
@@ -295,7 +304,7 @@ def shown(config: Config) -> list[dict[str, str]]:
         rows.append(
             {
                 "name": setting.name,
-                "value": _text(value),
+                "value": "" if value is None else _text(value),
                 "source": config.sources[setting.name],
                 "meaning": setting.meaning,
             }
@@ -304,17 +313,20 @@ def shown(config: Config) -> list[dict[str, str]]:
 
 
 def _text(value: object) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, Enum):
-        return str(value.value)
-    if isinstance(value, bool):
-        return "1" if value else "0"
-    if isinstance(value, Address):
-        return str(value)
-    if isinstance(value, tuple | frozenset):
-        return ",".join(sorted(map(str, value)))
-    return str(value)
+    """A value as it could be typed."""
+    match value:
+        case Enum():
+            return str(value.value)
+        case bool():
+            return "1" if value else "0"
+        case float():
+            return f"{value:g}"
+        case frozenset():
+            return ",".join(sorted(value))
+        case tuple() if not isinstance(value, Address):
+            return ",".join(map(str, value))  # in order: the first is the one clients use
+        case _:
+            return str(value)
 
 
 assert {s.name.lower() for s in SETTINGS} == {f.name for f in fields(Config)} - {"sources"}

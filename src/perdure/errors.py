@@ -1,7 +1,9 @@
 """Every error Perdure raises on purpose, with its exit code and the next step.
 
     PerdureError
-    ├── ConfigError 10-19      a setting cannot be used
+    ├── ConfigError            a setting cannot be used
+    ├── ListenError · NotRunningError · TimeoutExpiredError · AlreadyRunningError
+    ├── RunDirectoryError · NoLogError · RefusedError · StartError      10-19: the command line
     ├── RequestError           one call is refused; the process goes on
     └── StateError 20-39       the state directory cannot be used as it is
         ├── LockedError · ForeignDirectoryError · UnusableDirectoryError
@@ -19,7 +21,10 @@ The CLI prints both and exits with ``exit_code``; the gateway puts both into
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class PerdureError(Exception):
@@ -74,6 +79,59 @@ class TimeoutExpiredError(PerdureError):
     def __init__(self, what: str, seconds: float) -> None:
         super().__init__(f"{what} did not happen within {seconds:g} s")
         self.what, self.seconds = what, seconds
+
+
+class AlreadyRunningError(PerdureError):
+    """A server already listens where a new one was asked for."""
+
+    exit_code = 14
+    hint = "stop it with `perdure stop`, or start another one with --listen HOST:PORT"
+
+    def __init__(self, address: str, pid: int) -> None:
+        super().__init__(f"a Perdure already listens on {address} (process {pid})")
+        self.address, self.pid = address, pid
+
+
+class RunDirectoryError(PerdureError):
+    """The folder of run files is not ours alone, so what it says is not believed."""
+
+    exit_code = 15
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path}: cannot keep run files here: {reason}")
+        self.path, self.reason = path, reason
+        self.hint = f"remove {path}, or set TMPDIR to a folder of your own"
+
+
+class NoLogError(PerdureError):
+    """No log file is known for the server at this address."""
+
+    exit_code = 16
+    hint = "a server in the foreground logs to its terminal; `perdure start --detach` keeps a file"
+
+    def __init__(self, address: str) -> None:
+        super().__init__(f"no log file is known for {address}")
+        self.address = address
+
+
+class RefusedError(PerdureError):
+    """The running server refused what a command asked for, or did only a part of it."""
+
+    exit_code = 17
+
+    def __init__(self, message: str, *, hint: str) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class StartError(PerdureError):
+    """A detached server ended before it was ready; exits with the server's own code."""
+
+    def __init__(self, code: int, *, message: str, hint: str) -> None:
+        how = f"exit code {code}" if code >= 0 else f"signal {-code}"
+        super().__init__(f"the server ended before it was ready ({how}): {message}")
+        self.exit_code = code if code > 0 else 1
+        self.hint = hint
 
 
 class RequestError(PerdureError):

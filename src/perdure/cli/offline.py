@@ -1,0 +1,64 @@
+"""Commands that need no server: check, config, version."""
+
+from __future__ import annotations
+
+import platform
+from importlib import metadata
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from perdure import __version__
+from perdure import config as settings
+from perdure.cli import options, output
+from perdure.cli.options import AsJson, DataDir, Listen
+from perdure.errors import CorruptionError
+
+StateDir = Annotated[Path, typer.Argument(metavar="DIR", help="A state directory.")]
+
+
+def check(directory: StateDir, *, as_json: AsJson = False) -> None:
+    """Verify every file of a state directory.
+
+    Nothing is changed.     Exits with 0 when all is clean and with 30 when something is damaged.
+    """
+    from perdure.persistence.check import check_directory
+
+    with output.spinner(f"checking {directory}"):
+        report = check_directory(directory)
+    if as_json:
+        output.emit(report.to_json())
+    else:
+        output.say(f"{directory}: {report.verdict}; stores: {report.stores}, cut: {report.cut}")
+        if report.findings:
+            rows = [(f.path, f.verdict, f.reason, f.hint) for f in report.findings]
+            output.table(("file", "verdict", "reason", "what to do"), rows)
+    if report.verdict != "clean":
+        raise typer.Exit(CorruptionError.exit_code)
+
+
+def config(*, data_dir: DataDir = None, listen: Listen = None, as_json: AsJson = False) -> None:
+    """Show every setting and where its value is from."""
+    given = options.overrides(DATA_DIR=data_dir, GATEWAY_LISTEN=listen)
+    rows = settings.shown(settings.load(overrides=given))
+    if as_json:
+        output.emit(rows)
+        return
+    output.table(
+        ("variable", "value", "from", "meaning"),
+        [(row["name"], row["value"] or None, row["source"], row["meaning"]) for row in rows],
+    )
+
+
+def version(*, as_json: AsJson = False) -> None:
+    """Show versions: Perdure, its engine, Python."""
+    versions = {
+        "perdure": __version__,
+        "moto": metadata.version("moto"),
+        "python": platform.python_version(),
+    }
+    if as_json:
+        output.emit(versions)
+    else:
+        output.say(", ".join(f"{name} {number}" for name, number in versions.items()))

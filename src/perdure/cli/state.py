@@ -1,0 +1,117 @@
+"""``perdure state``: save, load, reset and inspect what is kept."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from perdure import runfile
+from perdure.cli import options, output
+from perdure.cli.options import AsJson, Server, Service
+from perdure.errors import RefusedError
+
+app = typer.Typer(rich_markup_mode=None, help="Save, load, reset or inspect the state.")
+
+_DONE = {"save": "saved", "load": "loaded", "reset": "reset"}
+
+
+@app.command()
+def save(service: Service = None, *, listen: Server = None, as_json: AsJson = False) -> None:
+    """Write what changed to the state directory, now."""
+    _ask("save", service, listen=listen, as_json=as_json)
+
+
+@app.command()
+def load(service: Service = None, *, listen: Server = None, as_json: AsJson = False) -> None:
+    """Read the saved state into the server, in place of what it holds."""
+    _ask("load", service, listen=listen, as_json=as_json)
+
+
+@app.command()
+def reset(service: Service = None, *, listen: Server = None, as_json: AsJson = False) -> None:
+    """Make one service, or all, as new."""
+    _ask("reset", service, listen=listen, as_json=as_json)
+
+
+def _ask(verb: str, service: str | None, *, listen: str | None, as_json: bool) -> None:
+    """Have the running server do it; print each service's outcome.
+
+    Raises:
+        RefusedError: At least one service failed; the others are done.
+    """
+    address = options.reachable(options.settings(listen))
+    from perdure.cli.client import Client
+
+    outcomes = []
+    with output.spinner(f"state {verb}") as show:
+        for outcome in Client(address).state(verb, service):
+            outcomes.append(outcome)
+            show(f"state {verb}: {outcome.service}")
+    failed = [outcome for outcome in outcomes if outcome.message is not None]
+    if as_json:
+        output.emit({"results": [outcome.to_json() for outcome in outcomes]})
+    else:
+        for outcome in failed:
+            output.say(f"{outcome.service}: not {_DONE[verb]}: {outcome.message}")
+        done = [outcome.service for outcome in outcomes if outcome.message is None]
+        if done or not failed:
+            output.say(f"{_DONE[verb]}: {', '.join(sorted(done)) or _nothing(verb)}")
+    if failed:
+        names = ", ".join(sorted(outcome.service for outcome in failed))
+        raise RefusedError(
+            f"{len(failed)} of {len(outcomes)} services not {_DONE[verb]}: {names}",
+            hint="`perdure status` shows the reason for each store; read `perdure logs`",
+        )
+
+
+def _nothing(verb: str) -> str:
+    return "everything" if verb == "reset" else "nothing to do"
+
+
+@app.command()
+def inspect(
+    *,
+    directory: Annotated[
+        str | None,
+        typer.Option("--dir", metavar="DIR", help="A state directory; the configured one if none."),
+    ] = None,
+    listen: Server = None,
+    as_json: AsJson = False,
+) -> None:
+    """List what a state directory holds; needs no running server."""
+    config = options.settings(listen)
+    if directory is None and config.state_dir is None:
+        # Perhaps only the server was told where: its flag is in its run file.
+        record = runfile.read(config.gateway_listen[0].port)
+        directory = record.state_dir if record else None
+    path = options.state_dir_or_refuse(config, directory)
+    from perdure.persistence.manifest import read
+
+    found = read(path)
+    stores = [
+        {
+            "store": str(entry.key),
+            "file": str(entry.file),
+            "bytes": entry.bytes,
+            "cut": int(entry.cut),
+            "saved_at": entry.saved_at,
+        }
+        for entry in found.entries
+    ]
+    if as_json:
+        output.emit(
+            {
+                "state_dir": str(path.absolute()),
+                "cut": int(found.cut),
+                "saved_at": found.saved_at,
+                "stores": stores,
+            }
+        )
+        return
+    total = sum(entry.bytes for entry in found.entries)
+    output.say(f"{path.absolute()}: cut {found.cut}, saved {found.saved_at}")
+    output.say(f"stores: {len(stores)}, bytes: {total:,}")
+    if stores:
+        columns = ("store", "bytes", "cut", "saved_at", "file")
+        output.table(columns, [[store[name] for name in columns] for store in stores])

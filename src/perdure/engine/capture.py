@@ -1,0 +1,148 @@
+"""Living stores to graphs, all at one cut.
+
+Saving a store can call for others: an object it shares with a store of another
+service must stand in that one's file, so the owner is captured again with the
+object marked; and an object its home has dropped moves to a store that still
+holds it.  ``capture`` repeats until nothing more is called for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from perdure.engine.policy import POLICY
+from perdure.engine.sharing import SHARING
+from perdure.engine.stores import STORES
+from perdure.errors import CaptureError
+from perdure.persistence.keys import ExportId, StoreKey
+from perdure.persistence.statefile import Graph, Shares
+from perdure.persistence.writer import Writer
+
+ROUNDS_MAX = 100
+
+
+@dataclass(slots=True)
+class Captured:
+    """What ``capture`` saw: graphs of stores, and those that could not be saved."""
+
+    graphs: dict[StoreKey, Graph] = field(default_factory=dict)
+    failed: dict[StoreKey, CaptureError] = field(default_factory=dict)
+
+
+class _Capture:
+    def __init__(self, saved: Mapping[StoreKey, Shares]) -> None:
+        self.saved = saved
+        self.result = Captured()
+        self.seen_ids: dict[StoreKey, int] = {}
+
+    def write(self, key: StoreKey) -> None:
+        """Capture one store, loading it if it is not in memory."""
+        if key in STORES.unloaded and STORES.loader is not None:
+            STORES.loader(key)
+        store = STORES.find(key)
+        if store is None:
+            return
+        self.seen_ids[key] = SHARING.last
+        try:
+            self.result.graphs[key] = Writer(POLICY, SHARING, key).dump(store.__dict__)
+        except CaptureError as error:
+            self.fail(key, error)
+
+    def fail(self, key: StoreKey, error: CaptureError) -> None:
+        self.result.graphs.pop(key, None)
+        self.result.failed[key] = error
+
+    def shares(self) -> dict[StoreKey, Shares]:
+        """Every store's shares as they would be on disk after this capture."""
+        fresh = {key: graph.shares for key, graph in self.result.graphs.items()}
+        return {**self.saved, **fresh}
+
+    def called_for(self) -> set[StoreKey]:
+        """Decide homes; the stores that must be captured (again) for it."""
+        again = self._claims()
+        importers: dict[ExportId, set[StoreKey]] = {}
+        for key, shares in self.shares().items():
+            for number in shares.imports:
+                importers.setdefault(number, set()).add(key)
+        for number, holders in importers.items():
+            if SHARING.home(number) is None:
+                again |= self._owners(number) or self._adopt(number, holders)
+        return again
+
+    def _claims(self) -> set[StoreKey]:
+        again = set()
+        for key, graph in self.result.graphs.items():
+            for number in graph.shares.exports:
+                home = SHARING.home(number)
+                if home is None:
+                    SHARING.set_home(number, key)
+                elif home != key:
+                    again.add(key)  # two stores wrote it in one round; the first keeps it
+        exported = {key: graph.shares.exports for key, graph in self.result.graphs.items()}
+        for number, home in SHARING.homes():
+            if home in exported and number not in exported[home]:
+                SHARING.set_home(number, None)  # its home has dropped it
+        return again
+
+    def _owners(self, number: ExportId) -> set[StoreKey]:
+        """Stores that may own the object but were last captured before it was shared."""
+        value = SHARING.find(number)
+        owner = None if value is None else POLICY.owner(type(value))
+        return {
+            key
+            for key, _ in STORES.living()
+            if key.module == owner
+            and self.seen_ids.get(key, -1) < number
+            and key not in self.result.failed
+        }
+
+    def _adopt(self, number: ExportId, holders: set[StoreKey]) -> set[StoreKey]:
+        candidates = sorted(holders - self.result.failed.keys())
+        if not candidates:
+            return set()
+        SHARING.set_home(number, candidates[0])
+        return {candidates[0]}
+
+    def refuse_dangling(self) -> None:
+        """A store whose shared object could not be saved keeps its old file as well."""
+        while True:
+            exported: set[ExportId] = set()
+            for shares in self.shares().values():
+                exported |= shares.exports
+            dangling = [
+                (key, number)
+                for key, graph in self.result.graphs.items()
+                for number in graph.shares.imports
+                if number not in exported
+            ]
+            if not dangling:
+                return
+            for key, number in dangling:
+                kind = type(SHARING.find(number)).__qualname__
+                reason = f"the store that owns object {number} ({kind}) could not be saved"
+                self.fail(key, CaptureError(str(key), "(shared)", reason))
+
+
+def capture(wanted: set[StoreKey], saved: Mapping[StoreKey, Shares]) -> Captured:
+    """Capture ``wanted``, and what sharing calls for besides.  Needs the engine lock.
+
+    Args:
+        wanted: The stores that may have changed.
+        saved: What each store's file on disk shares, by key.
+
+    Returns:
+        Graphs of all captured stores, and an error for each that could not be.
+    """
+    work = _Capture(saved)
+    todo = set(wanted)
+    for _ in range(ROUNDS_MAX):
+        for key in sorted(todo):
+            work.write(key)
+        todo = work.called_for() - work.result.failed.keys()
+        if not todo:
+            break
+    else:
+        raise AssertionError(f"sharing did not settle: {sorted(todo)[:5]}")
+    work.refuse_dangling()
+    return work.result

@@ -1,0 +1,287 @@
+"""The engine: calls in, answers out; state out, state in.
+
+One per process, as moto's state is.  ``execute`` takes the engine lock itself;
+every other method says so where it needs it held.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from platform import python_version
+from typing import Any
+
+import moto.core.models
+import moto.settings
+
+from perdure import __version__
+from perdure.engine import process, quirks, stores
+from perdure.engine.calls import Answer, Call
+from perdure.engine.capture import Captured, capture
+from perdure.engine.dispatch import dispatch, routes_of
+from perdure.engine.loading import StoreLoader, connected
+from perdure.engine.lock import ENGINE_LOCK
+from perdure.engine.policy import POLICY
+from perdure.engine.quirks.identity import write_visits
+from perdure.engine.quirks.polling import PATIENCE
+from perdure.engine.services import module_names
+from perdure.engine.sharing import SHARING
+from perdure.engine.stores import STORES
+from perdure.persistence.keys import ExportId, StoreKey
+from perdure.persistence.reader import Reader
+from perdure.persistence.statefile import Graph, Shares, StateFile
+from perdure.persistence.writer import Writer
+
+log = logging.getLogger(__name__)
+
+DEFAULT_ACCOUNT = "000000000000"
+
+Fetch = Callable[[StoreKey], tuple[StateFile, Path]]
+Report = Callable[[StoreKey, str], None]
+
+
+class Engine:
+    """moto with a memory."""
+
+    def __init__(self, *, any_region: bool = False, port: int = 4566) -> None:
+        self.calls = 0
+        _tell_moto(any_region=any_region, port=port)
+        self._loader: StoreLoader | None = None
+        stores.install()
+        quirks.install()
+        process.watch()
+
+    # ------------------------------------------------------------------ calls
+
+    def execute(self, call: Call, *, may_park: bool) -> Answer:
+        """Run one call.
+
+        Args:
+            call: What to run.
+            may_park: Whether a poll that finds nothing may raise ``ParkedError``.
+
+        Raises:
+            ParkedError: Nothing was found yet; try again.
+            QuarantinedError: A store it needs is set aside.
+            RequestError: moto does not know the operation.
+            Exception: Whatever moto did not expect.
+        """
+        with ENGINE_LOCK:
+            PATIENCE.may_park = may_park
+            if process.VISITS and call.service.module == "iam":
+                write_visits()
+            self.calls += 1
+            STORES.touched = set()
+            try:
+                return dispatch(call)
+            finally:
+                PATIENCE.may_park = False
+                STORES.dirty |= STORES.touched
+
+    @property
+    def last_touched(self) -> set[StoreKey]:
+        """The stores the last call looked up.  Needs the engine lock."""
+        return STORES.touched
+
+    def would_load(self, call: Call) -> bool:
+        """Whether the call may have to load stores, which can take long."""
+        return bool(STORES.unloaded) and any(
+            key.module == call.service.module and key.account == call.account
+            for key in STORES.unloaded
+        )
+
+    def is_imported(self, module: str) -> bool:
+        """Whether a first call of the service would have to import it."""
+        return f"moto.{module}.urls" in sys.modules
+
+    def warm(self, modules: Iterable[str]) -> None:
+        """Import services before their first call."""
+        for module in modules:
+            routes_of(module)
+
+    # ------------------------------------------------------------------ state
+
+    def know(
+        self, saved: Mapping[StoreKey, Shares], fetch: Fetch, report: Report, last_id: int
+    ) -> None:
+        """Tell the engine which stores exist on disk; each is loaded on first touch.
+
+        Needs the engine lock.  ``saved`` is kept and read again: the caller
+        updates it as checkpoints are published, and calls ``saved_again``.
+        """
+        self._loader = StoreLoader(saved, fetch, report)
+        STORES.loader = self._loader.load
+        STORES.unloaded = set(saved) - {key for key, _ in STORES.living()}
+        SHARING.last = max(SHARING.last, last_id)
+
+    def saved_again(self) -> None:
+        """The mapping given to ``know`` changed.  Needs the engine lock."""
+        if self._loader is None:
+            return
+        self._loader.refresh()
+        needed: set[ExportId] = set()
+        for key in STORES.unloaded:
+            needed |= self._loader.shares[key].imports
+        SHARING.release(frozenset(needed))
+
+    def load_all(self) -> None:
+        """Load every store that is known and not loaded.  Needs the engine lock."""
+        while STORES.unloaded:
+            key = min(STORES.unloaded)
+            assert STORES.loader is not None
+            STORES.loader(key)
+            assert key not in STORES.unloaded, key
+
+    def changed(self) -> set[StoreKey]:
+        """Living stores that may have changed since ``capture``.  Needs the engine lock.
+
+        A call may have changed every store it looked up, and every store reachable
+        from those by reference.
+        """
+        living = {key for key, _ in STORES.living()}
+        found = (STORES.dirty | STORES.touched) & living
+        if self._loader is not None:
+            found |= self._loader.reachable(found) & living
+        return found
+
+    def capture(self, keys: set[StoreKey] | None = None) -> Captured:
+        """The state of the changed stores, or of ``keys``, now.  Needs the engine lock."""
+        if process.VISITS:
+            write_visits()
+        wanted = self.changed() if keys is None else keys
+        captured = capture(wanted, {} if self._loader is None else self._loader.shares)
+        STORES.dirty -= captured.graphs.keys()
+        STORES.touched -= captured.graphs.keys()
+        return captured
+
+    def capture_process(self) -> Graph:
+        """The state that belongs to no store.  Needs the engine lock."""
+        return Writer(POLICY, SHARING, process.PROCESS_KEY).dump(process.capture())
+
+    def install_process(self, state: StateFile, *, path: Path) -> None:
+        """Put back what ``capture_process`` captured.  Needs the engine lock."""
+        reader = Reader(POLICY, SHARING)
+        try:
+            values = reader.load(state, path=path)
+        except BaseException:
+            reader.abandon()
+            raise
+        reader.settle()
+        process.install(values)
+
+    def forget_all(self) -> None:
+        """Drop every living store and what belongs to none.  Needs the engine lock."""
+        for key, _ in list(STORES.living()):
+            STORES.forget(key)
+        STORES.touched.clear()
+        STORES.dirty.clear()
+        STORES.quarantined.clear()
+        STORES.unloaded.clear()
+        SHARING.forget_all()
+        process.install({})
+
+    def reset(self, module: str) -> set[StoreKey]:
+        """Empty a service's stores; the living ones count as changed.
+
+        Needs the engine lock.
+
+        Returns:
+            Stores that do not live: known ones and those set aside.  They are
+            forgotten here; the caller drops their files from the checkpoint.
+        """
+        for key, store in list(STORES.living()):
+            if key.module == module:
+                store.reset()
+                STORES.dirty.add(key)
+        aside = {k for k in (*STORES.unloaded, *STORES.quarantined) if k.module == module}
+        STORES.unloaded -= aside
+        for key in aside & STORES.quarantined.keys():
+            del STORES.quarantined[key]
+        self._retry_quarantined()
+        return aside
+
+    def _retry_quarantined(self) -> None:
+        """What was set aside only because it refers to another may load now."""
+        if self._loader is not None:
+            STORES.unloaded |= STORES.quarantined.keys() & self._loader.shares.keys()
+            STORES.quarantined.clear()
+
+    def reload(self, module: str) -> set[StoreKey]:
+        """Make a service's stores unloaded again, and all that share objects with them.
+
+        Needs the engine lock.
+
+        Returns:
+            The stores that will be loaded from the checkpoint.
+        """
+        assert self._loader is not None
+        saved = self._loader.shares
+        living = {key for key, _ in STORES.living()}
+        fresh = {k: g.shares for k, g in capture(living, saved).graphs.items()}
+        wanted = {key for key in living | saved.keys() if key.module == module}
+        found = connected(wanted, {**saved, **fresh})
+        for key in found & living:
+            STORES.forget(key)
+        STORES.dirty -= found
+        for key in found & STORES.quarantined.keys():
+            del STORES.quarantined[key]
+        STORES.unloaded |= found & saved.keys()
+        return found & saved.keys()
+
+    def living(self) -> set[StoreKey]:
+        """Every store in memory.  Needs the engine lock."""
+        return {key for key, _ in STORES.living()}
+
+    def unloaded(self) -> set[StoreKey]:
+        """Stores known from disk and not loaded.  Needs the engine lock."""
+        return STORES.unloaded
+
+    def load(self, key: StoreKey) -> None:
+        """Load one store and what it refers to, or set it aside.  Needs the engine lock."""
+        assert STORES.loader is not None
+        STORES.loader(key)
+
+    def changed_again(self, keys: Iterable[StoreKey]) -> None:
+        """What was captured could not be saved.  Needs the engine lock."""
+        STORES.dirty.update(keys)
+
+    @property
+    def last_id(self) -> int:
+        """The last export id given.  Needs the engine lock."""
+        return SHARING.last
+
+    @staticmethod
+    def quarantined() -> dict[StoreKey, str]:
+        """Stores that are set aside, with the reason."""
+        return dict(STORES.quarantined)
+
+    @staticmethod
+    def versions() -> dict[str, str]:
+        """Who writes a state file."""
+        return {"perdure": __version__, "moto": moto.__version__, "python": python_version()}
+
+    @staticmethod
+    def services() -> tuple[str, ...]:
+        """Every service that can be called, by moto's module name."""
+        return module_names()
+
+
+def _tell_moto(*, any_region: bool, port: int) -> None:
+    """Settings moto reads from its own module or from the environment."""
+    # Imported by name all over moto, so before any service is.
+    moto.core.DEFAULT_ACCOUNT_ID = moto.core.models.DEFAULT_ACCOUNT_ID = DEFAULT_ACCOUNT
+    moto.settings.S3_IGNORE_SUBDOMAIN_BUCKETNAME = True  # the gateway resolves virtual hosts
+    os.environ["MOTO_ALLOW_NONEXISTENT_REGION"] = str(any_region).lower()
+    os.environ["MOTO_PORT"] = str(port)  # where moto's own threads send their calls
+
+
+def stores_by_state() -> dict[StoreKey, Any]:
+    """Every store that is known: living, unloaded, changed or quarantined."""
+    states: dict[StoreKey, Any] = dict.fromkeys(STORES.unloaded, "unloaded")
+    for key, _ in STORES.living():
+        states[key] = "changed" if key in STORES.dirty else "saved"
+    states.update(dict.fromkeys(STORES.quarantined, "quarantined"))
+    return states

@@ -1,0 +1,183 @@
+"""A call to moto's handler and back, in process.
+
+moto's server finds the handler by matching 183 host patterns, lists its own folder
+for every request and goes through Flask.  Here the service is known already: its
+handlers are looked up once, in moto's own order, and called with a request built
+from the parts at hand.  Needs the engine lock.
+"""
+
+from __future__ import annotations
+
+import importlib
+import io
+import re
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+from moto.core.request import (
+    PRESERVED_HEADER_NAMES_ENVIRON_KEY,
+    Request,
+    environ_key_for_header,
+    should_preserve_original_header_name,
+)
+from werkzeug.exceptions import HTTPException
+
+from perdure.engine.calls import Answer, Call, Headers
+from perdure.engine.quirks.identity import ACCOUNT, KEY, REGION
+from perdure.errors import RequestError
+
+Handler = Callable[[Any, str, Any], Any]
+Route = tuple[Callable[[str], Any], Handler]
+DEFAULT_CONTENT_TYPES = {
+    "json": "application/x-amz-json-1.1",
+    "rest-json": "application/json",
+    "smithy-rpc-v2-cbor": "application/cbor",
+}
+
+
+class _Request(Request):  # type: ignore[misc]
+    """moto treats requests of a server differently: it adds no Date header."""
+
+    from_wsgi_server = True
+
+
+@cache
+def routes_of(module: str) -> tuple[Route, ...]:
+    """The module's handlers with what matches their paths, in moto's order."""
+    paths = importlib.import_module(f"moto.{module}.urls").url_paths
+    return tuple((re.compile(path.format("")).match, handler) for path, handler in paths.items())
+
+
+def find_handler(call: Call) -> Handler:
+    """The handler for a call.
+
+    Raises:
+        RequestError: No path of the service matches: the operation is unknown.
+    """
+    routes = routes_of(call.service.module)
+    for matches, handler in routes:
+        if matches(call.path):
+            return handler
+    if call.service.protocol in ("json", "query", "ec2"):
+        # These protocols name the operation in header or body; the path says nothing.
+        for matches, handler in routes:
+            if matches("/"):
+                return handler
+    raise unknown_operation(call)
+
+
+def unknown_operation(call: Call) -> RequestError:
+    """Neither the service's model nor moto knows what was asked for."""
+    return RequestError(
+        "UnknownOperationException",
+        f"{call.service.name} has no operation {call.operation!r} that Perdure can run",
+        status=404,
+    )
+
+
+def not_implemented(call: Call) -> RequestError:
+    """AWS has the operation, moto does not."""
+    return RequestError(
+        "NotImplemented",
+        f"{call.service.name} {operation_name(call)} is not implemented by the engine (moto)",
+        status=501,
+    )
+
+
+def dispatch(call: Call) -> Answer:
+    """Run the call in moto.
+
+    Raises:
+        RequestError: moto does not know the operation.
+        Exception: Whatever moto did not expect.
+    """
+    handler = find_handler(call)
+    environ = environ_for(call)
+    request = _Request(environ)
+    query = f"?{call.query}" if call.query else ""
+    url = f"{call.scheme}://{call.host}{call.path}{query}"
+    try:
+        result = handler(request, url, request.headers)
+    except HTTPException as error:
+        result = error.code or 500, dict(error.get_headers()), error.get_body()
+    except NotImplementedError as error:
+        raise not_implemented(call) from error
+    return _answer(call, result)
+
+
+def operation_name(call: Call) -> str:
+    """The AWS operation, found by the model's routes where the request does not name it.
+
+    Costs a few milliseconds the first time of a service: for errors and logs only.
+    """
+    if not call.operation.startswith(call.method + " "):
+        return call.operation
+    from moto.core.routing import get_service_router
+
+    try:
+        operation, _ = get_service_router(call.service.name).match(_Request(environ_for(call)))
+    except Exception:  # noqa: BLE001 - the router raises what werkzeug raises, and more
+        return call.operation
+    return str(operation.name)
+
+
+def environ_for(call: Call) -> dict[str, Any]:
+    """The WSGI environment moto reads a request from."""
+    name, _, port = call.host.rpartition(":")
+    if not port.isdigit():
+        name, port = call.host, "443" if call.scheme == "https" else "80"
+    environ: dict[str, Any] = {
+        "REQUEST_METHOD": call.method,
+        "SCRIPT_NAME": "",
+        "PATH_INFO": unquote_to_bytes(call.path).decode("latin-1"),
+        "RAW_URI": call.path + (f"?{call.query}" if call.query else ""),
+        "QUERY_STRING": call.query,
+        "SERVER_NAME": name,
+        "SERVER_PORT": port,
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "wsgi.url_scheme": call.scheme,
+        "wsgi.input": io.BytesIO(call.body),
+        REGION: call.region,
+        ACCOUNT: call.account,
+        KEY: call.access_key,
+    }
+    _add_headers(environ, call.headers)
+    environ["CONTENT_LENGTH"] = str(len(call.body))
+    environ["HTTP_HOST"] = call.host
+    return environ
+
+
+def _add_headers(environ: dict[str, Any], headers: Headers) -> None:
+    preserved = {}
+    for name, value in headers:
+        key = environ_key_for_header(name)
+        if key in environ:
+            environ[key] += "," + value
+        else:
+            environ[key] = value
+        if should_preserve_original_header_name(name):
+            preserved[key] = name
+    if preserved:
+        environ[PRESERVED_HEADER_NAMES_ENVIRON_KEY] = preserved
+
+
+def _answer(call: Call, result: Any) -> Answer:
+    """Moto's result as status, headers and bytes."""
+    status, headers, body = result if isinstance(result, tuple) else (200, {}, result)
+    if isinstance(body, str):
+        body = body.encode()
+    elif body is None:
+        body = b""
+    elif not isinstance(body, bytes):
+        body = b"".join(part if isinstance(part, bytes) else part.encode() for part in body)
+    out = [
+        (str(name).lower(), str(value))
+        for name, value in headers.items()
+        if str(name).lower() != "status"
+    ]
+    names = {name for name, _ in out}
+    if "content-type" not in names and body:
+        out.append(("content-type", DEFAULT_CONTENT_TYPES.get(call.service.protocol, "text/xml")))
+    return Answer(int(status), out, body)

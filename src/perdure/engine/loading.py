@@ -1,0 +1,186 @@
+"""State files to living stores, with all they refer to.
+
+A store is loaded by constructing a fresh one, as moto does, and laying the saved
+attributes over it: what a newer moto added stays at its default.  Stores that
+share objects are loaded together, so that a shared object is one object again.
+
+If one of them cannot be loaded, it is quarantined, and so is every store that
+refers to it, directly or not: each would otherwise see it empty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from moto.core.base_backend import BaseBackend
+
+from perdure.engine.policy import POLICY, import_table
+from perdure.engine.sharing import SHARING
+from perdure.engine.stores import STORES, create
+from perdure.errors import LoadError, PerdureError
+from perdure.persistence.keys import ExportId, StoreKey
+from perdure.persistence.reader import Reader
+from perdure.persistence.statefile import Shares, StateFile
+
+Fetch = Callable[[StoreKey], tuple[StateFile, Path]]
+Report = Callable[[StoreKey, str], None]
+
+
+class StoreLoader:
+    """Loads stores on demand.  All methods need the engine lock."""
+
+    def __init__(self, shares: Mapping[StoreKey, Shares], fetch: Fetch, report: Report) -> None:
+        self.shares, self.fetch, self.report = shares, fetch, report
+        self.homes: dict[ExportId, StoreKey] = {}
+        self.refresh()
+        self._fresh: dict[StoreKey, BaseBackend] = {}
+        self._files: dict[StoreKey, tuple[StateFile, Path]] = {}
+        # Who looked whom up while being constructed, beside what files say.
+        self._lookups: dict[StoreKey, set[StoreKey]] = {}
+
+    def refresh(self) -> None:
+        """Read again who carries which shared object, after a checkpoint."""
+        self.homes = {number: key for key, share in self.shares.items() for number in share.exports}
+
+    def reachable(self, keys: set[StoreKey]) -> set[StoreKey]:
+        """All stores that can be reached from these by reference, as last saved."""
+        found: set[StoreKey] = set()
+        waiting = list(keys)
+        while waiting:
+            shares = self.shares.get(waiting.pop())
+            if shares is not None:
+                new = self._neighbours(shares) - found
+                found |= new
+                waiting.extend(new)
+        return found
+
+    def _neighbours(self, shares: Shares) -> set[StoreKey]:
+        return set(shares.stores) | {self.homes[n] for n in shares.imports if n in self.homes}
+
+    def load(self, key: StoreKey) -> None:
+        """Load a store and all it refers to; or quarantine it, with the reason."""
+        touched = set(STORES.touched)
+        try:
+            self._load(key)
+        finally:
+            self._fresh, self._files, self._lookups = {}, {}, {}
+            # Loading is no change; but a store its constructors made is.
+            new = {k for k in STORES.touched - touched if k not in self.shares}
+            STORES.touched.clear()
+            STORES.touched.update(touched | new)
+
+    def _load(self, key: StoreKey) -> None:
+        if not self._construct_all(key):
+            return
+        reader = Reader(POLICY, SHARING)
+        attributes = {}
+        current = key
+        try:
+            for current in self._fresh:
+                state, path = self._files[current]
+                attributes[current] = reader.load(state, path=path)
+            for current in self._fresh:
+                self._check_shared(current, reader)
+        except PerdureError as error:
+            reader.abandon()
+            self._quarantine(current, str(error))
+            return
+        except BaseException:
+            reader.abandon()
+            raise
+        reader.settle()
+        for loaded, backend in self._fresh.items():
+            backend.__dict__.update(attributes[loaded])
+            STORES.unloaded.discard(loaded)
+        self._register(reader.shared)
+
+    def _construct_all(self, key: StoreKey) -> bool:
+        """Read the files and construct a fresh store for each; whether all could be."""
+        work = [key]
+
+        def construct_now(wanted: StoreKey) -> None:
+            if wanted not in self._fresh:
+                self._lookups.setdefault(current, set()).add(wanted)
+                self._construct(wanted)
+                work.append(wanted)
+
+        STORES.constructing = construct_now
+        try:
+            while work:
+                current = work.pop()
+                try:
+                    if current not in self._fresh:
+                        self._construct(current)
+                except PerdureError as error:
+                    self._quarantine(current, str(error))
+                    return False
+                work.extend(k for k in self._refers_to(current) if k not in self._fresh)
+        finally:
+            STORES.constructing = None
+        return True
+
+    def _construct(self, key: StoreKey) -> None:
+        self._files[key] = self.fetch(key)
+        regions = import_table(key.module)[key.account]
+        try:
+            self._fresh[key] = create(regions, key.region)
+        except KeyError as error:
+            raise LoadError(str(key), f"moto knows no region {key.region!r}") from error
+
+    def _refers_to(self, key: StoreKey) -> set[StoreKey]:
+        """Unloaded stores the store of that key points to or shares objects of."""
+        return self._neighbours(self.shares[key]) & STORES.unloaded
+
+    def _check_shared(self, key: StoreKey, reader: Reader) -> None:
+        for number in self.shares[key].imports:
+            if number not in self.homes and SHARING.find(number) is None:
+                raise LoadError(str(key), f"no file carries the shared object {number}")
+            if number not in reader.shared and SHARING.find(number) is None:
+                raise LoadError(str(key), f"the shared object {number} was not found")
+
+    def _quarantine(self, broken: StoreKey, reason: str) -> None:
+        """Set aside a store and those that refer to it; undo what was constructed."""
+        for key in self._fresh:
+            STORES.forget(key)
+        reasons = {broken: reason}
+        waiting = [broken]
+        while waiting:
+            aside = waiting.pop()
+            for key in list(STORES.unloaded):
+                refers = aside in self._refers_to(key) | self._lookups.get(key, set())
+                if refers and key not in reasons:
+                    reasons[key] = f"it refers to {broken}, which cannot be loaded"
+                    waiting.append(key)
+        for key, why in reasons.items():
+            STORES.quarantined[key] = why
+            STORES.unloaded.discard(key)
+            self.report(key, why)
+
+    def _register(self, shared: dict[ExportId, object]) -> None:
+        for number, value in shared.items():
+            if SHARING.id_of(value) is None:
+                SHARING.register(number, value)
+            if number in self.homes:
+                SHARING.set_home(number, self.homes[number])
+        unloaded = (self.shares[key].imports for key in STORES.unloaded)
+        for numbers in unloaded:
+            for number in numbers & shared.keys():
+                SHARING.keep(number)
+
+
+def connected(keys: set[StoreKey], shares: Mapping[StoreKey, Shares]) -> set[StoreKey]:
+    """These stores and all that are tied to them by reference, in either direction."""
+    ties: dict[StoreKey, set[StoreKey]] = {}
+    homes = {number: key for key, share in shares.items() for number in share.exports}
+    for key, share in shares.items():
+        for other in share.stores | {homes[n] for n in share.imports if n in homes}:
+            ties.setdefault(key, set()).add(other)
+            ties.setdefault(other, set()).add(key)
+    found = set(keys)
+    waiting = list(keys)
+    while waiting:
+        new = ties.get(waiting.pop(), set()) - found
+        found |= new
+        waiting.extend(new)
+    return found

@@ -1,0 +1,220 @@
+"""What the state codec asks about moto's objects.
+
+A class may be state if moto defines it, or if it stands in ``BORROWED`` with a
+reason.  Stores are pointed to.  An object belongs to the stores of the service
+whose package defines its class; one found elsewhere is shared (see ``sharing``).
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from moto.core.base_backend import AccountSpecificBackend, BackendDict, BaseBackend
+
+from perdure.engine import special
+from perdure.engine.stores import STORES, module_of, table_of
+from perdure.persistence.keys import StoreKey
+
+# Classes of other packages that moto keeps in its stores as plain data.
+BORROWED = {
+    ("requests.structures", "CaseInsensitiveDict"): "metadata of multipart uploads",
+    ("joserfc._rfc7518.rsa_key", "RSAKey"): "keys of Cognito user pools",
+    ("werkzeug.datastructures.structures", "MultiDict"): "form fields",
+    ("werkzeug.datastructures.structures", "ImmutableMultiDict"): "form fields",
+}
+
+# Packages of moto whose objects belong to whoever holds them.
+SHARED_PACKAGES = frozenset({"core", "utilities", "moto_api", "packages"})
+
+# Modules that are servers or tools; importing one is no part of loading state.
+NEVER_STATE = ("moto.server", "moto.moto_server", "moto.moto_proxy")
+
+# Default factories that are lambdas or classes in moto: where they are made, and
+# what is equal to them.  A function cannot be stored, only named.
+MOTO_FACTORIES: dict[str, Callable[[], Any]] = {
+    "moto.awslambda.models:LambdaStorage.__init__.<locals>.<lambda>": dict,
+    "moto.ssm.models:SimpleSystemManagerBackend.__init__.<locals>.<lambda>": (
+        lambda: defaultdict(dict)
+    ),
+}
+MOTO_FACTORY_CLASSES = {
+    "moto.meteringmarketplace.models:CustomerDeque",
+    "moto.meteringmarketplace.models:ResultDeque",
+    "moto.apigateway.integration_parsers.unknown_parser:TypeUnknownParser",
+}
+
+# ``run`` is what quirks.threads wraps.
+THREAD_ATTRIBUTES = frozenset(threading.Thread().__dict__) | {"run"}
+_MADE: dict[int, str] = {}
+
+
+class MotoPolicy:
+    """The one policy; it has no state of its own."""
+
+    def find_class(self, module: str, name: str) -> type:
+        """The class of that name; ``LookupError`` unless it may be state."""
+        if not _may_be_state(module, name):
+            raise LookupError(f"{module}.{name}")
+        try:
+            found: Any = sys.modules.get(module) or importlib.import_module(module)
+            for part in name.split("."):
+                found = getattr(found, part)
+        except (ImportError, AttributeError) as error:
+            raise LookupError(f"{module}.{name}") from error
+        if not isinstance(found, type) or (found.__module__, found.__qualname__) != (module, name):
+            raise LookupError(f"{module}.{name}")
+        return found
+
+    def admits(self, cls: type) -> bool:
+        """Whether objects of this class may be state."""
+        return (
+            _may_be_state(cls.__module__, cls.__qualname__) and "<locals>" not in cls.__qualname__
+        )
+
+    def special_for(self, cls: type) -> special.Row | None:
+        """The row of the table of specials."""
+        return special.row_for(cls)
+
+    def special_named(self, name: str) -> special.Row:
+        """The row of that name."""
+        return special.BY_NAME[name]
+
+    def factories(self) -> Mapping[str, Callable[[], Any]]:
+        """Moto's own default factories."""
+        return _Factories()
+
+    def factory_name(self, factory: Any) -> str | None:
+        """The name of one of them."""
+        if id(factory) in _MADE:
+            return _MADE[id(factory)]
+        name = f"{getattr(factory, '__module__', '')}:{getattr(factory, '__qualname__', '')}"
+        return name if name in MOTO_FACTORIES or name in MOTO_FACTORY_CLASSES else None
+
+    def pointer_for(self, cls: type) -> Callable[[Any], tuple[str, ...]] | None:
+        """Stores, and the tables they stand in, are only ever pointed to."""
+        if issubclass(cls, BaseBackend):
+            return _backend_parts
+        if issubclass(cls, BackendDict):
+            return _table_parts
+        if issubclass(cls, AccountSpecificBackend):
+            return _regions_parts
+        return None
+
+    def resolve(self, parts: tuple[str, ...]) -> Any:
+        """The living object a pointer names."""
+        kind, module, *rest = parts
+        if kind == "store" and len(rest) == 2:  # noqa: PLR2004 - account, region
+            found = STORES.find(StoreKey.parse([module, *rest]))
+            if found is None:
+                raise LookupError(f"no store {rest[0]}/{module}/{rest[1]}")
+            return found
+        table = import_table(module)
+        if kind == "table" and not rest:
+            return table
+        if kind == "regions" and len(rest) == 1:
+            regions = dict.get(table, rest[0])
+            if regions is not None:
+                return regions
+        raise LookupError(f"no {'/'.join(map(str, parts))}")
+
+    def points_to(self, parts: tuple[str, ...]) -> StoreKey | None:
+        """The store its holder depends on."""
+        return StoreKey(*parts[1:]) if parts[0] == "store" else None
+
+    def owner(self, cls: type) -> str | None:
+        """The module whose stores own objects of this class."""
+        if not cls.__module__.startswith("moto."):
+            return None
+        module = module_of(cls)
+        return None if module in SHARED_PACKAGES else module
+
+    def attributes_for(self, cls: type) -> Callable[[Any], dict[str, Any]] | None:
+        """Of a thread only what moto added is state; of a Lambda, all but its Docker client."""
+        if issubclass(cls, threading.Thread):
+            return _without_thread
+        return None
+
+    def finish(self, value: Any) -> None:
+        """A thread is rebuilt as one that will not run."""
+        if isinstance(value, threading.Thread):
+            attributes = dict(value.__dict__)
+            threading.Thread.__init__(value)
+            value.__dict__.update(attributes)
+
+
+class _Factories(Mapping[str, Callable[[], Any]]):
+    """``MOTO_FACTORIES`` by name; each made once, so that its name is found again."""
+
+    def __getitem__(self, name: str) -> Callable[[], Any]:
+        if name in MOTO_FACTORY_CLASSES:
+            module, _, qualname = name.partition(":")
+            return getattr(importlib.import_module(module), qualname)  # type: ignore[no-any-return]
+        factory = MOTO_FACTORIES[name]
+        if factory is not dict:
+            _MADE[id(factory)] = name
+        return factory
+
+    def __iter__(self) -> Any:
+        return iter((*MOTO_FACTORIES, *MOTO_FACTORY_CLASSES))
+
+    def __len__(self) -> int:
+        return len(MOTO_FACTORIES) + len(MOTO_FACTORY_CLASSES)
+
+
+def import_table(module: str) -> BackendDict[Any]:
+    """The ``BackendDict`` of a moto module, imported if need be; ``LookupError``."""
+    table = table_of(module)
+    if table is not None:
+        return table
+    if not module.isidentifier():
+        raise LookupError(f"no moto module {module!r}")
+    for name in (f"moto.{module}.models", f"moto.{module}"):
+        try:
+            found = importlib.import_module(name)
+        except ImportError:
+            continue
+        for value in vars(found).values():
+            if isinstance(value, BackendDict) and module_of(value.backend) == module:
+                return value
+    raise LookupError(f"no moto module {module!r} with stores")
+
+
+def _may_be_state(module: str, name: str) -> bool:
+    if (module, name) in BORROWED:
+        return True
+    return module.startswith("moto.") and not module.startswith(NEVER_STATE)
+
+
+def _backend_parts(backend: BaseBackend) -> tuple[str, ...]:
+    module = module_of(type(backend))
+    return "store", module, backend.account_id, _region_of(module, backend)
+
+
+def _region_of(module: str, backend: BaseBackend) -> str:
+    """The key a store stands under: the region, or a partition for global services."""
+    table = table_of(module)
+    regions = None if table is None else dict.get(table, backend.account_id)
+    for region, found in () if regions is None else dict.items(regions):
+        if found is backend:
+            return str(region)
+    return str(backend.region_name)
+
+
+def _table_parts(table: BackendDict[Any]) -> tuple[str, ...]:
+    return "table", module_of(table.backend)
+
+
+def _regions_parts(regions: AccountSpecificBackend[Any]) -> tuple[str, ...]:
+    return "regions", module_of(regions.backend), regions.account_id
+
+
+def _without_thread(value: Any) -> dict[str, Any]:
+    return {k: v for k, v in value.__dict__.items() if k not in THREAD_ATTRIBUTES}
+
+
+POLICY = MotoPolicy()

@@ -1,0 +1,143 @@
+"""State that belongs to no store: one small file, always loaded.
+
+moto keeps a few things in class attributes, where saving its stores would miss
+them.  One row each.  A row is read only if its module is in use, and written back
+when the module is imported, so that a start does not import services for it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+from perdure.engine.imports import after_import
+from perdure.persistence.keys import StoreKey
+
+PROCESS_KEY = StoreKey("process", "all", "all")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One value outside all stores."""
+
+    name: str
+    module: str
+    reason: str
+    get: Callable[[Any], Any]
+    put: Callable[[Any, Any], None]
+
+
+def _attribute(name: str, module: str, path: str, reason: str) -> Row:
+    *owner, last = path.split(".")
+
+    def holder(found: Any) -> Any:
+        for part in owner:
+            found = getattr(found, part)
+        return found
+
+    return Row(
+        name,
+        module,
+        reason,
+        lambda found: getattr(holder(found), last),
+        lambda found, value: setattr(holder(found), last, value),
+    )
+
+
+def _update(name: str, module: str, path: str, reason: str) -> Row:
+    """A dict that others hold too: its content is replaced, not the dict."""
+    row = _attribute(name, module, path, reason)
+
+    def put(found: Any, value: dict[Any, Any]) -> None:
+        target = row.get(found)
+        target.clear()
+        target.update(value)
+
+    return Row(name, module, reason, lambda found: dict(row.get(found)), put)
+
+
+# Issued to users, asked about by the gateway; kept here so that it is state too.
+ACCOUNTS_BY_KEY: dict[str, str] = {}
+VISITS: dict[str, tuple[Any, str, str]] = {}
+
+ROWS = (
+    _update(
+        "s3.bucket_accounts",
+        "moto.s3.models",
+        "s3_backends.bucket_accounts",
+        "bucket name -> partition and account; names are unique across accounts",
+    ),
+    _update(
+        "organizations.master_accounts",
+        "moto.organizations.models",
+        "organizations_backends.master_accounts",
+        "member account -> management account",
+    ),
+    _update(
+        "securityhub.org_configs",
+        "moto.securityhub.models",
+        "SecurityHubBackend._org_configs",
+        "a class attribute: organization configuration by account",
+    ),
+    _attribute(
+        "logs.event_id",
+        "moto.logs.models",
+        "LogEvent._event_id",
+        "a class attribute: the next event's id, seen in answers",
+    ),
+    _attribute(
+        "logs.log_ids",
+        "moto.logs.models",
+        "LogStream._log_ids",
+        "a class attribute: the next stream's number",
+    ),
+)
+_waiting: dict[str, Any] = {}
+_initial: dict[str, Any] = {}
+
+
+def capture() -> dict[str, Any]:
+    """All values as plain data, those of modules not imported yet as they were loaded."""
+    values = dict(_waiting)
+    for row in ROWS:
+        module = sys.modules.get(row.module)
+        if module is not None:
+            values[row.name] = row.get(module)
+    values["accounts_by_key"] = dict(ACCOUNTS_BY_KEY)
+    return values
+
+
+def install(values: dict[str, Any]) -> None:
+    """Put values back, now or when their module is imported."""
+    _waiting.clear()
+    values = dict(values)
+    ACCOUNTS_BY_KEY.clear()
+    ACCOUNTS_BY_KEY.update(values.pop("accounts_by_key", {}))
+    VISITS.clear()
+    for row in ROWS:
+        value = values.get(row.name, _initial.get(row.name))
+        module = sys.modules.get(row.module)
+        if module is not None:
+            if value is not None:
+                row.put(module, value)
+        elif row.name in values:
+            _waiting[row.name] = values[row.name]
+
+
+def _appear(row: Row) -> Callable[[ModuleType], None]:
+    def hook(module: ModuleType) -> None:
+        value = row.get(module)
+        _initial[row.name] = dict(value) if isinstance(value, dict) else value
+        if row.name in _waiting:
+            row.put(module, _waiting.pop(row.name))
+
+    return hook
+
+
+def watch() -> None:
+    """Start to follow the modules of the table.  Once per process."""
+    for row in ROWS:
+        after_import(row.module, _appear(row))

@@ -1,0 +1,18 @@
+"""What has to be different from moto: one small module a concern, each with its reason.
+
+identity    region, account and key come from the gateway's classification
+tracking    moto keeps every model object ever made, for a dashboard
+polling     a poll that would wait is parked by the gateway instead
+threads     moto's threads run under the engine lock
+speed       work moto repeats in every call though it never changes
+"""
+
+from __future__ import annotations
+
+from perdure.engine.quirks import identity, polling, speed, threads, tracking
+
+
+def install() -> None:
+    """Put all of them in place.  Once per process, before any call."""
+    for quirk in (identity, tracking, polling, threads, speed):
+        quirk.install()

@@ -1,0 +1,66 @@
+"""moto's threads run under the engine lock, and let go of it where they wait.
+
+A Batch job, a DynamoDB export or an SWF timer changes stores from a thread of its
+own; without the lock it would do so in the middle of another call or of a save.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from perdure.engine.imports import after_import
+from perdure.engine.lock import ENGINE_LOCK, sleep, waiting
+
+# Modules that import ``sleep`` by name and call it in a thread.
+SLEEPING = ("moto.batch.models", "moto.batch_simple.models")
+
+
+def install() -> None:
+    """Wrap threads as they start, and the waits inside them."""
+    threading.Thread.start = _start  # type: ignore[method-assign,assignment]
+    for name in SLEEPING:
+        after_import(name, _let_others_work)
+    after_import("requests.sessions", _release_while_sending)
+
+
+_original_start = threading.Thread.start
+
+
+def _start(thread: threading.Thread) -> None:
+    if _is_motos(thread):
+        if isinstance(thread, threading.Timer):
+            thread.function = _locked(thread.function)
+        else:
+            thread.run = _locked(thread.run)  # type: ignore[method-assign]
+    _original_start(thread)
+
+
+def _is_motos(thread: threading.Thread) -> bool:
+    """Whether moto defines what the thread runs; others' threads know nothing of the lock."""
+    runs = getattr(thread, "function", None) or getattr(thread, "_target", None) or type(thread)
+    return str(getattr(runs, "__module__", "")).startswith("moto.")
+
+
+def _locked(run: Callable[..., Any]) -> Callable[..., Any]:
+    def locked(*arguments: Any, **named: Any) -> Any:
+        with ENGINE_LOCK:
+            return run(*arguments, **named)
+
+    return locked
+
+
+def _let_others_work(module: Any) -> None:
+    module.sleep = sleep
+
+
+def _release_while_sending(module: Any) -> None:
+    """Docker, HTTP subscriptions and API integrations all go through ``requests``."""
+    original = module.Session.send
+
+    def send(session: Any, *arguments: Any, **named: Any) -> Any:
+        with waiting():
+            return original(session, *arguments, **named)
+
+    module.Session.send = send

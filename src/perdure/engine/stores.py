@@ -1,0 +1,227 @@
+"""Every store of the process: which exist on disk, which live, which were touched.
+
+moto keeps a store per service, account and region in ``BackendDict[account]
+[region]`` and creates it at the first look-up.  This module stands in that way:
+a look-up finds the living store, else loads the known one, else creates it, and
+notes that it was touched.  Code of moto that enumerates stores sees the known but
+unloaded ones too, because they are loaded first.
+
+A quarantined store is never created anew: its look-ups raise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from moto.core.base_backend import AccountSpecificBackend, BackendDict, BaseBackend
+from moto.settings import allow_unknown_region
+
+from perdure.persistence.keys import StoreKey
+
+Loader = Callable[[StoreKey], None]
+
+
+class QuarantinedError(BaseException):
+    """A call needs a store that is set aside.
+
+    Not an ``Exception``: moto catches those in many places and goes on without,
+    which would answer as if the store were empty.
+    """
+
+    def __init__(self, key: StoreKey, reason: str) -> None:
+        super().__init__(f"{key} is quarantined: {reason}")
+        self.key, self.reason = key, reason
+
+
+class UnknownRegionError(KeyError):
+    """A region the service does not have; a ``KeyError``, as moto's own code expects."""
+
+    def __init__(self, region: str) -> None:
+        super().__init__(region)
+        self.region = region
+
+
+class Stores:
+    """The registry.  All methods need the engine lock."""
+
+    def __init__(self) -> None:
+        self.unloaded: set[StoreKey] = set()
+        self.quarantined: dict[StoreKey, str] = {}
+        # By the call that runs now, and since the last capture.
+        self.touched: set[StoreKey] = set()
+        self.dirty: set[StoreKey] = set()
+        self.loader: Loader | None = None
+        # While a loader constructs fresh stores, a look-up of another unloaded
+        # one adds it to the work instead of starting a load within the load.
+        self.constructing: Callable[[StoreKey], None] | None = None
+
+    def living(self) -> Iterator[tuple[StoreKey, BaseBackend]]:
+        """Every store in memory."""
+        for table in list(BackendDict._instances):
+            for account, regions in list(dict.items(table)):
+                for region, backend in list(dict.items(regions)):
+                    yield StoreKey(module_of(table.backend), account, region), backend
+
+    def find(self, key: StoreKey) -> BaseBackend | None:
+        """The store of that key if it lives."""
+        table = table_of(key.module)
+        regions = None if table is None else dict.get(table, key.account)
+        return None if regions is None else dict.get(regions, key.region)
+
+    def open(self, regions: AccountSpecificBackend[Any], region: str) -> BaseBackend:
+        """A store that does not live yet: loaded if it is known, else created."""
+        key = StoreKey(_module(regions), regions.account_id, region)
+        if key in self.quarantined:
+            raise QuarantinedError(key, self.quarantined[key])
+        if key in self.unloaded:
+            if self.constructing is not None:
+                self.constructing(key)
+            elif self.loader is not None:
+                self.loader(key)
+            found: BaseBackend | None = dict.get(regions, region)
+            if found is not None:
+                return found
+            raise QuarantinedError(key, self.quarantined.get(key, "it could not be loaded"))
+        return create(regions, region)
+
+    def open_all(self, regions: AccountSpecificBackend[Any]) -> None:
+        """Load what is known of one service and account, and note all as touched."""
+        module, account = _module(regions), regions.account_id
+        for key in [k for k in self.unloaded if k[:2] == (module, account)]:
+            self.open(regions, key.region)
+        for region in dict.keys(regions):
+            self.touched.add(StoreKey(module, account, region))
+
+    def forget(self, key: StoreKey) -> None:
+        """Drop a living store, so that the next look-up loads or creates it."""
+        table = table_of(key.module)
+        regions = None if table is None else dict.get(table, key.account)
+        if regions is not None and dict.__contains__(regions, key.region):
+            dict.__delitem__(regions, key.region)
+
+
+STORES = Stores()
+_TABLES: dict[str, BackendDict[Any]] = {}
+
+
+def module_of(cls: type) -> str:
+    """The moto module a class belongs to: ``moto.sqs.models`` -> ``sqs``."""
+    parts = cls.__module__.split(".")
+    return parts[1] if len(parts) > 1 else parts[0]
+
+
+def table_of(module: str) -> BackendDict[Any] | None:
+    """The ``BackendDict`` of a moto module, if one was used."""
+    found = _TABLES.get(module)
+    if found is None:
+        for table in BackendDict._instances:
+            _TABLES[module_of(table.backend)] = table
+        found = _TABLES.get(module)
+    return found
+
+
+def create(regions: AccountSpecificBackend[Any], region: str) -> BaseBackend:
+    """Construct a store as moto does; else ``UnknownRegionError``."""
+    if region not in regions.regions and not allow_unknown_region():
+        raise UnknownRegionError(region)
+    backend: BaseBackend = regions.backend(region, account_id=regions.account_id)
+    # Its constructor may have looked itself up.
+    dict.setdefault(regions, region, backend)
+    return dict.__getitem__(regions, region)
+
+
+def _module(regions: AccountSpecificBackend[Any]) -> str:
+    module: str | None = regions.__dict__.get("_perdure_module")
+    if module is None:
+        module = regions.__dict__["_perdure_module"] = module_of(regions.backend)
+    return module
+
+
+# ------------------------------------------------------ what moto calls instead
+
+
+def _get_region(regions: AccountSpecificBackend[Any], region: str) -> BaseBackend:
+    if region == "global":
+        region = "aws"
+    backend: BaseBackend | None = dict.get(regions, region)
+    if backend is None:
+        backend = STORES.open(regions, region)
+    STORES.touched.add(StoreKey(_module(regions), regions.account_id, region))
+    return backend
+
+
+def _get_account(table: BackendDict[Any], account: str) -> AccountSpecificBackend[Any]:
+    regions = dict.get(table, account)
+    if regions is None:
+        table._create_account_specific_backend(account)
+        regions = dict.__getitem__(table, account)
+    return regions
+
+
+def _open_accounts(table: BackendDict[Any]) -> None:
+    module = module_of(table.backend)
+    for account in {key.account for key in STORES.unloaded if key.module == module}:
+        _get_account(table, account)
+
+
+def _seeing_regions(method: str) -> Callable[..., Any]:
+    original = getattr(dict, method)
+
+    def enumerate_regions(regions: AccountSpecificBackend[Any], *arguments: Any) -> Any:
+        STORES.open_all(regions)
+        return original(regions, *arguments)
+
+    return enumerate_regions
+
+
+def _seeing_accounts(method: str) -> Callable[..., Any]:
+    original = getattr(dict, method)
+
+    def enumerate_accounts(table: BackendDict[Any], *arguments: Any) -> Any:
+        _open_accounts(table)
+        return original(table, *arguments)
+
+    return enumerate_accounts
+
+
+def install() -> None:
+    """Stand in moto's way to its stores.  Once per process, before any call."""
+    AccountSpecificBackend.__getitem__ = _get_region
+    BackendDict.__getitem__ = _get_account
+    for method in ("__iter__", "__len__", "items", "keys", "values", "get"):
+        setattr(AccountSpecificBackend, method, _seeing_regions(method))
+        setattr(BackendDict, method, _seeing_accounts(method))
+    AccountSpecificBackend.__contains__ = _contains_region
+    BackendDict.__contains__ = _seeing_accounts("__contains__")
+    BackendDict.__hash__ = _hash_by_identity
+    BackendDict._create_account_specific_backend = _create_account
+
+
+def _contains_region(regions: AccountSpecificBackend[Any], region: str) -> bool:
+    if region == "global":
+        region = "aws"
+    return region in regions.regions or dict.__contains__(regions, region)
+
+
+def _hash_by_identity(table: BackendDict[Any]) -> int:
+    return id(table)
+
+
+def _create_account(table: BackendDict[Any], account: str) -> None:
+    """As moto's, without a listing of keys that would load stores."""
+    if not dict.__contains__(table, account):
+        dict.__setitem__(
+            table,
+            account,
+            AccountSpecificBackend(
+                service_name=table.service_name,
+                account_id=account,
+                backend=table.backend,
+                use_boto3_regions=table._use_boto3_regions,
+                additional_regions=table._additional_regions,
+            ),
+        )
+    if not any(known is table for known in BackendDict._instances):
+        BackendDict._instances.append(table)
+        _TABLES[module_of(table.backend)] = table

@@ -1,0 +1,11 @@
+"""HTTP, and the way of a call: wire -> classify -> execute -> save -> answer.
+
+server      opens the port, handles signals, owns the process
+app         the ASGI application: internal routes or an AWS call
+wire        bytes of a request: bodies, aws-chunked, CORS
+classify    which service, operation, account and region a request means
+pipeline    runs calls one at a time, parks polls, answers errors
+shapes      errors in the shape of each AWS protocol
+internal    /health, /_localstack/...
+lifecycle   when state is loaded and saved
+"""

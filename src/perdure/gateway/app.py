@@ -1,0 +1,128 @@
+"""The ASGI application: an internal route, or an AWS call on its way.
+
+wire -> classify -> execute -> save (ON_REQUEST) -> answer
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from perdure import __version__
+from perdure.engine.calls import Answer, Headers
+from perdure.errors import RequestError
+from perdure.gateway import wire
+from perdure.gateway.classify import Classifier, RawRequest, scope_of
+from perdure.gateway.internal import HEALTH_PATHS, PREFIX, Internal
+from perdure.gateway.pipeline import Pipeline
+from perdure.gateway.shapes import error_answer
+
+log = logging.getLogger(__name__)
+
+Scope = MutableMapping[str, Any]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+
+class App:
+    """One server's application."""
+
+    def __init__(self, classifier: Classifier, pipeline: Pipeline, internal: Internal) -> None:
+        self.classifier, self.pipeline = classifier, pipeline
+        self.internal = internal.app()
+        # AWS calls wait for it; internal routes do not.
+        self.ready = asyncio.Event()
+
+    async def __call__(self, scope: Scope, receive: wire.Receive, send: Send) -> None:
+        """Answer one HTTP request."""
+        if scope["type"] != "http":
+            return
+        path = scope["path"]
+        if path.startswith(PREFIX) or (path in HEALTH_PATHS and not _is_signed(scope)):
+            await self.internal(scope, receive, send)
+            return
+        try:
+            request = await self._request(scope, receive)
+        except wire.DisconnectedError:
+            return
+        except RequestError as error:
+            await _send(send, error_answer(error, protocol="rest-xml"), [])
+            return
+        await self.ready.wait()
+        answer = await self._answer(request)
+        names = [name for name, _ in answer.headers]
+        await _send(send, answer, wire.cors_headers(request.first, names), method=request.method)
+
+    async def _request(self, scope: Scope, receive: wire.Receive) -> RawRequest:
+        headers: Headers = [
+            (name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]
+        ]
+        first = dict(reversed(headers))
+        body = await wire.read_body(receive, first)
+        if wire.is_aws_chunked(first) and body:
+            body, trailers = wire.undo_aws_chunked(body, first)
+            headers = wire.plain_headers(headers, trailers)
+            first = dict(reversed(headers))
+        raw_path: bytes = scope.get("raw_path") or scope["path"].encode()
+        return RawRequest(
+            method=scope["method"],
+            scheme=scope["scheme"],
+            host=first.get("host", "localhost"),
+            path=raw_path.partition(b"?")[0].decode("latin-1") or "/",
+            query=scope["query_string"].decode("latin-1"),
+            headers=headers,
+            first=first,
+            body=body,
+        )
+
+    async def _answer(self, request: RawRequest) -> Answer:
+        if request.method == "OPTIONS" and "access-control-request-method" in request.first:
+            return Answer(204, [], b"")
+        try:
+            call = self.classifier.classify(request)
+        except RequestError as error:
+            return error_answer(error, protocol=_likely_protocol(request))
+        answer = await self.pipeline.run(call)
+        log.debug(
+            "%s %s/%s %s %d",
+            call.service.name,
+            call.account,
+            call.region,
+            call.operation,
+            answer.status,
+        )
+        return answer
+
+
+def _is_signed(scope: Scope) -> bool:
+    """A signed request for ``/health`` asks for a bucket of that name."""
+    return any(name == b"authorization" for name, _ in scope["headers"])
+
+
+def _likely_protocol(request: RawRequest) -> str:
+    """The shape a client of an unknown service most likely reads."""
+    if "x-amz-target" in request.first:
+        return "json"
+    if request.first.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+        return "query"
+    if request.first.get("content-type", "").startswith("application/cbor"):
+        return "smithy-rpc-v2-cbor"
+    return "rest-xml" if scope_of(request).signing in (None, "s3") else "rest-json"
+
+
+async def _send(send: Send, answer: Answer, more: Headers, *, method: str = "") -> None:
+    headers = [
+        (name.encode("latin-1"), value.encode("latin-1", "replace"))
+        for name, value in (*answer.headers, *more)
+        if name not in ("connection", "transfer-encoding", "content-length")
+    ]
+    declared = next((v for n, v in answer.headers if n == "content-length"), None)
+    if method == "HEAD" and declared is not None:
+        headers.append((b"content-length", declared.encode()))
+    elif answer.status not in (204, 304):
+        headers.append((b"content-length", str(len(answer.body)).encode()))
+    headers.append((b"x-localstack", __version__.encode()))
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    body = b"" if method == "HEAD" or answer.status in (204, 304) else answer.body
+    await send({"type": "http.response.body", "body": body})

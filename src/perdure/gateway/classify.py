@@ -1,0 +1,265 @@
+"""Which service, operation, account and region a request means.
+
+The signature's scope names service and region.  Where several services share a
+signing name, ``X-Amz-Target``, path, API version or the model's routes tell them
+apart.  Without a signature: target, host, form fields, path; what is left is S3,
+whose objects anybody may ask for.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from urllib.parse import parse_qsl
+
+from perdure.engine import services
+from perdure.engine.calls import Call, Headers
+from perdure.engine.core import DEFAULT_ACCOUNT
+from perdure.engine.dispatch import operation_name
+from perdure.engine.quirks.identity import known_account
+from perdure.engine.services import Service
+from perdure.errors import RequestError
+
+ACCOUNT = re.compile(r"\d{12}")
+REGION = re.compile(r"[a-z]{2,}(-[a-z]+)+-\d+|global|aws-global")
+QUEUE_PATH = re.compile(r"/queue/(?P<region>[a-z0-9-]+)(?P<rest>/\d{12}/[^/]+)/?")
+SQS_HOST = re.compile(r"(?:(?P<region>[a-z0-9-]+)\.queue|sqs\.(?P<region2>[a-z0-9-]+))\.")
+S3_HOST = re.compile(
+    r"^(?P<bucket>[a-zA-Z0-9][a-zA-Z0-9._-]{1,254})\.s3(?:[.-](?:dualstack\.)?"
+    r"(?P<region>[a-z]{2,}(?:-[a-z]+)+-\d+))?\."
+)
+EXECUTE_API_HOST = re.compile(r"^(?P<api>[a-z0-9]+)\.execute-api\.(?:(?P<region>[a-z0-9-]+)\.)?")
+SERVICE_HOST = re.compile(r"^(?P<name>[a-z0-9-]+)\.(?:(?P<region>[a-z]{2,}(?:-[a-z]+)+-\d+)\.)")
+LAMBDA_PATH = re.compile(r"/\d{4}-\d{2}-\d{2}/(?:functions|event-source-mappings|layers)(?:/|$)")
+CBOR_PATH = re.compile(r"/service/[^/]+/operation/(?P<operation>[^/]+)$")
+FORM = "application/x-www-form-urlencoded"
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What a signature says: key, region, service's signing name."""
+
+    access_key: str
+    region: str | None
+    signing: str | None
+
+
+@dataclass(slots=True)
+class RawRequest:
+    """A request off the wire; header names in lower case, body whole."""
+
+    method: str
+    scheme: str
+    host: str
+    path: str
+    query: str
+    headers: Headers
+    first: dict[str, str]
+    body: bytes
+
+
+class Classifier:
+    """Turns requests into calls, for one configuration."""
+
+    def __init__(
+        self, *, own_host: str, default_region: str, any_region: bool, only: frozenset[str] | None
+    ) -> None:
+        self.own_host = own_host.lower()
+        self.default_region = default_region
+        self.any_region = any_region
+        self.only = only
+
+    def classify(self, request: RawRequest) -> Call:
+        """The call a request means.
+
+        Raises:
+            RequestError: The service is unknown or switched off, or the region is
+                none of AWS'.
+        """
+        scope = scope_of(request)
+        self._undo_virtual_host(request, scope)
+        form = _form(request)
+        found, region = self._service(request, scope, form)
+        call = Call(
+            service=found[0],
+            operation=_operation(request, form),
+            account=account_of(scope.access_key),
+            region=self._region(scope.region or region, found[0]),
+            access_key=scope.access_key,
+            method=request.method,
+            scheme=request.scheme,
+            host=request.host,
+            path=request.path,
+            query=request.query,
+            headers=request.headers,
+            body=request.body,
+        )
+        if len(found) > 1:
+            call.service = _tell_apart(call, found, form)
+        if self.only is not None and not {call.service.name, call.service.module} & self.only:
+            raise RequestError(
+                "ServiceUnavailable",
+                f"service {call.service.name} is switched off; SERVICES allows "
+                f"{', '.join(sorted(self.only))}",
+                status=501,
+            )
+        return call
+
+    def _region(self, region: str | None, service: Service) -> str:
+        region = region or self.default_region
+        if not self.any_region and not REGION.fullmatch(region):
+            raise RequestError(
+                "InvalidRegion",
+                f"{region!r} is no AWS region ({service.name}); "
+                "ALLOW_NONSTANDARD_REGIONS=1 accepts it",
+                status=400,
+            )
+        return "us-east-1" if region in ("global", "aws-global") else region
+
+    def _service(
+        self, request: RawRequest, scope: Scope, form: dict[str, str]
+    ) -> tuple[tuple[Service, ...], str | None]:
+        target = request.first.get("x-amz-target", "").rpartition(".")[0]
+        if target in services.by_target():
+            return services.by_target()[target], None
+        if scope.signing is not None:
+            if scope.signing == "execute-api":
+                return (services.by_name()["apigatewaymanagementapi"],), None
+            found = services.by_signing().get(scope.signing)
+            if found is not None:
+                return found, None
+            raise RequestError(
+                "UnknownService",
+                f"no service is signed as {scope.signing!r} that Perdure can run; "
+                "see docs/architecture.md for what runs",
+                status=501,
+            )
+        return _unsigned(request, form)
+
+    def _undo_virtual_host(self, request: RawRequest, scope: Scope) -> None:
+        """``bucket.s3.host/key`` becomes ``host/bucket/key``; queue paths lose their region."""
+        host = request.host.lower()
+        matched = S3_HOST.match(host)
+        if matched is not None and scope.signing in (None, "s3"):
+            request.path = f"/{matched['bucket']}{request.path}"
+            request.host = self._own(host)
+        elif scope.signing == "s3" and host.startswith("s3."):
+            request.host = self._own(host)
+        queue = QUEUE_PATH.fullmatch(request.path)
+        if queue is not None:
+            request.path = queue["rest"]
+
+    def _own(self, host: str) -> str:
+        """The plain host with the port the request came by."""
+        _, _, port = host.rpartition(":")
+        return f"localhost:{port}" if port.isdigit() else "localhost"
+
+
+def scope_of(request: RawRequest) -> Scope:
+    """What the signature says, in header or query; a placeholder key without one."""
+    header = request.first.get("authorization", "")
+    credential = _between(header, "Credential=", ",") or _between(header, "Credential=", " ")
+    query = ""
+    if not credential and "X-Amz-Credential=" in request.query:
+        query = dict(parse_qsl(request.query)).get("X-Amz-Credential", "")
+    parts = (credential or query).split("/")
+    if len(parts) >= 5:  # noqa: PLR2004 - key, date, region, service, terminator
+        return Scope(parts[0], parts[-3] or None, parts[-2].lower())
+    if "AWSAccessKeyId=" in request.query:
+        return Scope(dict(parse_qsl(request.query)).get("AWSAccessKeyId", ""), None, "s3")
+    if header.startswith("AWS "):
+        return Scope(header[4:].partition(":")[0], None, "s3")
+    return Scope("", None, None)
+
+
+def account_of(access_key: str) -> str:
+    """A key of 12 digits is the account; an issued key knows its own."""
+    if ACCOUNT.fullmatch(access_key):
+        return access_key
+    return known_account(access_key) or DEFAULT_ACCOUNT
+
+
+def _between(text: str, start: str, end: str) -> str:
+    at = text.find(start)
+    if at < 0:
+        return ""
+    at += len(start)
+    stop = text.find(end, at)
+    return text[at:] if stop < 0 else text[at:stop]
+
+
+def _form(request: RawRequest) -> dict[str, str]:
+    """Form fields of query services, from body or query string."""
+    if request.first.get("content-type", "").startswith(FORM) and request.body:
+        # Only the two fields that classify; bodies can be large.
+        head = request.body[: 1 << 16].decode("utf-8", "replace")
+        return {k: v for k, v in parse_qsl(head) if k in ("Action", "Version")}
+    if "Action=" in request.query:
+        return {k: v for k, v in parse_qsl(request.query) if k in ("Action", "Version")}
+    return {}
+
+
+def _operation(request: RawRequest, form: dict[str, str]) -> str:
+    target = request.first.get("x-amz-target")
+    if target:
+        return target.rpartition(".")[2]
+    if "Action" in form:
+        return form["Action"]
+    cbor = CBOR_PATH.fullmatch(request.path)
+    return cbor["operation"] if cbor else f"{request.method} {request.path}"
+
+
+def _unsigned(request: RawRequest, form: dict[str, str]) -> tuple[tuple[Service, ...], str | None]:
+    by_name = services.by_name()
+    host = request.host.lower()
+    sqs = SQS_HOST.search(host)
+    if sqs is not None:
+        return (by_name["sqs"],), sqs["region"] or sqs["region2"]
+    if S3_HOST.match(host) or host.startswith("s3."):
+        return (by_name["s3"],), None
+    api = EXECUTE_API_HOST.match(host)
+    if api is not None:
+        return (by_name["apigatewaymanagementapi"],), api["region"]
+    named = SERVICE_HOST.match(host)
+    if named is not None and named["name"] in services.by_signing():
+        return services.by_signing()[named["name"]], named["region"]
+    if form.get("Version") in services.by_version():
+        return services.by_version()[form["Version"]], None
+    if "Action" in form:
+        return (by_name["sqs" if re.fullmatch(r"/\d{12}/[^/]+", request.path) else "sts"],), None
+    if LAMBDA_PATH.match(request.path):
+        return (by_name["lambda"],), None
+    if "/.well-known/" in request.path:
+        pool = request.path.strip("/").split("/")[0]
+        return (by_name["cognito-idp"],), pool.partition("_")[0] if "_" in pool else None
+    return (by_name["s3"],), None
+
+
+def _tell_apart(call: Call, found: tuple[Service, ...], form: dict[str, str]) -> Service:
+    """The one of several services with the same signing name, target or version."""
+    remaining = [s for s in found if _fits(call, s, form)] or list(found)
+    if len(remaining) == 1 or len({s.module for s in remaining}) == 1:
+        return remaining[0]
+    if not call.operation.startswith(call.method + " "):
+        return next((s for s in remaining if services.has_operation(s, call.operation)), found[0])
+    for service in remaining:
+        call.service = service
+        if not operation_name(call).startswith(call.method + " "):
+            return service
+    return found[0]
+
+
+def _fits(call: Call, service: Service, form: dict[str, str]) -> bool:
+    """Whether target, version or path speak for a service."""
+    if service.module == "s3control":
+        return call.path.startswith("/v20180820/") or ".s3-control." in call.host
+    if service.module == "s3":
+        return not call.path.startswith("/v20180820/")
+    if service.module == "sesv2":
+        return call.path.startswith("/v2/")
+    has_target = any(name == "x-amz-target" for name, _ in call.headers)
+    if "Version" in form:
+        return service.version == form["Version"]
+    if has_target:
+        return service.target is not None
+    return not (service.protocol == "json" and service.target is not None)

@@ -1,0 +1,338 @@
+"""When state is loaded and saved.
+
+    SNAPSHOT_SAVE_STRATEGY   ON_REQUEST   before a call is answered
+                             SCHEDULED    every SNAPSHOT_FLUSH_INTERVAL seconds, and at a stop
+                             ON_SHUTDOWN  at a stop
+                             MANUAL       only when asked
+    SNAPSHOT_LOAD_STRATEGY   ON_STARTUP   all before ``Ready.``
+                             ON_REQUEST   each store at its first use
+                             MANUAL       only when asked
+
+What a save sees is one instant: stores are captured under the engine lock, then
+written without it.  Saves never overlap.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from perdure import __version__
+from perdure.config import Config, LoadStrategy, SaveStrategy
+from perdure.engine.core import Engine, stores_by_state
+from perdure.engine.lock import ENGINE_LOCK
+from perdure.engine.process import PROCESS_KEY
+from perdure.errors import PerdureError, StateError
+from perdure.persistence.checkpoint import Checkpointer, Cut
+from perdure.persistence.directory import Directory, open_directory
+from perdure.persistence.files import Files
+from perdure.persistence.keys import Lsn, StoreKey
+from perdure.persistence.statefile import Shares
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Saved:
+    """What one save did: the stores written, and those that could not be captured."""
+
+    written: list[StoreKey] = field(default_factory=list)
+    failed: dict[StoreKey, PerdureError] = field(default_factory=dict)
+
+
+class Lifecycle:
+    """The state of one server: where it is kept, when it is written."""
+
+    def __init__(self, config: Config, engine: Engine, files: Files | None = None) -> None:
+        self.config, self.engine = config, engine
+        self.files = files or Files()
+        self.phase = "disabled"
+        self.reason: str | None = None
+        self.failures: dict[StoreKey, str] = {}
+        self._directory: Directory | None = None
+        self._checkpointer: Checkpointer | None = None
+        # What each saved store shares; the engine reads it, saves update it.
+        self._shares: dict[StoreKey, Shares] = {}
+        self._saving = threading.Lock()
+        # Under MANUAL loading, until something is loaded: what is in memory is all
+        # there is, and a save sets the files on disk aside.
+        self._detached = False
+
+    @property
+    def enabled(self) -> bool:
+        """Whether state is kept."""
+        return self._checkpointer is not None
+
+    @property
+    def checkpointer(self) -> Checkpointer:
+        """The live checkpoint.  Only while ``enabled``."""
+        assert self._checkpointer is not None
+        return self._checkpointer
+
+    # ------------------------------------------------------------ start, stop
+
+    def open(self) -> None:
+        """Recognise, lock and read the state directory, if there is to be one.
+
+        Raises:
+            StateError: It cannot be used; nothing on disk was changed.
+        """
+        path = self.config.state_dir
+        if path is None:
+            return
+        self._directory = open_directory(path, files=self.files, version=__version__)
+        try:
+            self._checkpointer = Checkpointer(self._directory)
+        except StateError:
+            self._directory.close()
+            raise
+        self.phase = "initializing"
+        swept = self._directory.sweep(self.checkpointer.manifest)
+        if swept:
+            log.info("removed %d files of a save that did not finish", len(swept))
+
+    def restore(self) -> None:
+        """Make the saved state known, and load what the strategy says."""
+        if not self.enabled:
+            return
+        with ENGINE_LOCK:
+            self.engine.calls = self.checkpointer.manifest.cut
+            if self.config.snapshot_load_strategy is LoadStrategy.MANUAL:
+                self._detached = True
+                self.engine.know({}, self.checkpointer.read, self._report_quarantine, self._last_id)
+            else:
+                self._make_known()
+                if self.config.snapshot_load_strategy is LoadStrategy.ON_STARTUP:
+                    self.engine.load_all()
+        if self.phase == "initializing":
+            self.phase = "initialized"
+
+    def close(self) -> None:
+        """Save what the strategy says, and give the directory back."""
+        if self._directory is None:
+            return
+        try:
+            if self.config.snapshot_save_strategy is not SaveStrategy.MANUAL:
+                saved = self.save()
+                log.info("saved %d stores at cut %d", len(saved.written), self.cut)
+        finally:
+            self._directory.close()
+
+    async def save_periodically(self) -> None:
+        """SCHEDULED: save whatever changed, every interval, until cancelled."""
+        while True:
+            await asyncio.sleep(self.config.snapshot_flush_interval)
+            try:
+                await asyncio.to_thread(self.save)
+            except StateError as error:
+                log.error("state was not saved: %s (%s)", error, error.hint)  # noqa: TRY400
+
+    async def save_before_answer(self) -> None:
+        """ON_REQUEST: what the call changed is on disk when this returns."""
+        await asyncio.to_thread(self.save)
+
+    # ----------------------------------------------------------- save, load
+
+    @property
+    def cut(self) -> int:
+        """The cut of the live checkpoint."""
+        return self.checkpointer.manifest.cut if self.enabled else 0
+
+    def save(self, *, module: str | None = None, everything: bool = False) -> Saved:
+        """Save what changed.
+
+        Args:
+            module: Only stores of this service, and what they share.
+            everything: All living stores, changed or not; digests still decide
+                what is written.
+
+        Raises:
+            StateError: Nothing was published; the previous checkpoint is live.
+        """
+        with self._saving:
+            try:
+                saved = self._save(module, everything=everything)
+            except PerdureError as error:
+                self.phase, self.reason = "error", str(error)
+                raise
+            for key, failure in saved.failed.items():
+                if self.failures.get(key) != str(failure):
+                    log.error("%s (%s)", failure, failure.hint)
+            self.failures = {k: r for k, r in self.failures.items() if k not in saved.written}
+            self.failures |= {key: str(failure) for key, failure in saved.failed.items()}
+            if self.phase == "error" and not self.engine_quarantine():
+                self.phase, self.reason = "initialized", None
+            return saved
+
+    def _save(self, module: str | None, *, everything: bool) -> Saved:
+        with ENGINE_LOCK:
+            wanted = self._wanted(module, everything=everything)
+            if not wanted and self.checkpointer.manifest.process is not None:
+                return Saved()
+            captured = self.engine.capture(wanted)
+            process = self.engine.capture_process()
+            # A thread may have changed state without a call: every cut has its own number.
+            self.engine.calls = max(self.engine.calls, self.cut + 1)
+            cut = Cut(
+                Lsn(self.engine.calls),
+                captured.graphs,
+                (PROCESS_KEY, process),
+                self.engine.last_id,
+                self.engine.versions(),
+            )
+        try:
+            written = self.checkpointer.publish(cut, replace=self._detached)
+        except StateError:
+            with ENGINE_LOCK:
+                self.engine.changed_again(captured.graphs.keys())
+            raise
+        if self._detached:
+            self._detached = False
+            with ENGINE_LOCK:
+                self.engine.know(
+                    self._shares, self.checkpointer.read, self._report_quarantine, self._last_id
+                )
+        self._follow_manifest()
+        return Saved(written, dict(captured.failed))
+
+    def _wanted(self, module: str | None, *, everything: bool) -> set[StoreKey]:
+        wanted = self.engine.living() if everything else self.engine.changed()
+        return {key for key in wanted if module is None or key.module == module}
+
+    def _follow_manifest(self) -> None:
+        with ENGINE_LOCK:
+            self._shares.clear()
+            self._shares.update({k: e.shares for k, e in self.checkpointer.manifest.stores.items()})
+            self.engine.saved_again()
+
+    def load(self, module: str | None = None) -> dict[StoreKey, str | None]:
+        """Replace what is in memory by the live checkpoint: all, or one service.
+
+        One service brings along the stores that share objects with it.
+
+        Returns:
+            Each store, with the reason where it could not be loaded.
+
+        Raises:
+            StateError: What belongs to no store cannot be read; memory is unchanged.
+        """
+        with self._saving, ENGINE_LOCK:
+            process = self.checkpointer.read_process()
+            if module is None or self._detached:
+                self.engine.forget_all()
+                self._make_known(process)
+                self._detached = False
+                wanted = set(self.checkpointer.manifest.stores)
+            else:
+                wanted = self.engine.reload(module)
+            for key in sorted(wanted):
+                if key in self.engine.unloaded():
+                    self.engine.load(key)
+            aside = self.engine.quarantined()
+            return {key: aside.get(key) for key in sorted(wanted)}
+
+    def reset(self, module: str | None = None) -> None:
+        """Empty one service or all; files that were not loaded are set aside."""
+        with self._saving:
+            with ENGINE_LOCK:
+                if module is None:
+                    self.engine.forget_all()
+                    aside = set(self.checkpointer.manifest.stores) if self.enabled else set()
+                else:
+                    aside = self.engine.reset(module)
+            if self.enabled:
+                self.checkpointer.drop(frozenset(aside))
+                self._follow_manifest()
+                if not self.engine_quarantine():
+                    self.phase, self.reason = "initialized", None
+
+    @property
+    def _last_id(self) -> int:
+        return self.checkpointer.manifest.last_id
+
+    def _make_known(self, process: Any = None) -> None:
+        manifest = self.checkpointer.manifest
+        self._shares.clear()
+        self._shares.update({key: entry.shares for key, entry in manifest.stores.items()})
+        self.engine.know(
+            self._shares, self.checkpointer.read, self._report_quarantine, self._last_id
+        )
+        found = process or self.checkpointer.read_process()
+        if found is not None:
+            state, path = found
+            self.engine.install_process(state, path=path)
+
+    # ---------------------------------------------------------------- health
+
+    def verify_files(self, stop: Callable[[], bool]) -> None:
+        """Read every unloaded store's file, so that damage is told before it is needed.
+
+        Runs beside the server; what it finds is quarantined as a load would.
+        """
+        for key in list(self.checkpointer.manifest.stores):
+            if stop():
+                return
+            with ENGINE_LOCK:
+                if key not in self.engine.unloaded():
+                    continue
+            try:
+                self.checkpointer.read(key)
+            except StateError:
+                with ENGINE_LOCK:
+                    if key in self.engine.unloaded():
+                        self.engine.load(key)
+
+    def engine_quarantine(self) -> dict[StoreKey, str]:
+        """Stores that are set aside, with the reason."""
+        with ENGINE_LOCK:
+            return self.engine.quarantined()
+
+    def _report_quarantine(self, key: StoreKey, reason: str) -> None:
+        log.error("store %s is quarantined: %s", key, reason)
+        self.phase, self.reason = "error", f"store {key}: {reason}"
+
+    def health(self) -> dict[str, Any]:
+        """The ``persistence`` part of ``/health``."""
+        if not self.enabled:
+            return {"reason": None, "state_dir": None, "cut": 0, "saved_at": None, "stores": {}}
+        manifest = self.checkpointer.manifest
+        return {
+            "reason": self.reason,
+            "state_dir": str(self.checkpointer.directory.path),
+            "cut": manifest.cut,
+            "saved_at": manifest.saved_at or None,
+            "save_strategy": self.config.snapshot_save_strategy.value,
+            "load_strategy": self.config.snapshot_load_strategy.value,
+            "stores": self._stores_health(),
+        }
+
+    def _stores_health(self) -> dict[str, Any]:
+        entries = self.checkpointer.manifest.stores
+        states = stores_by_state()
+        shown: dict[str, Any] = {}
+        for key in sorted({*states, *entries}, key=str):
+            entry = entries.get(key)
+            status, reason = states.get(key, "unloaded"), None
+            if status == "quarantined":
+                reason = self.engine.quarantined().get(key)
+            elif key in self.failures:
+                status, reason = "failed", self.failures[key]
+            shown[str(key)] = {
+                "cut": entry.cut if entry else 0,
+                "saved_at": entry.saved_at if entry else None,
+                "status": status,
+                "reason": reason,
+            }
+        return shown
+
+
+def where(path: Path | None) -> str:
+    """One line about where state is kept, for the log."""
+    if path is None:
+        return "persistence is off: state is lost at a stop (set DATA_DIR to keep it)"
+    return f"state is kept in {path.absolute()}"

@@ -1,0 +1,218 @@
+"""The process: opens the port at once, restores, serves, saves on a signal.
+
+1. read the state directory (refuse to start if it cannot be used)
+2. open the port: ``/health`` says ``initializing``, AWS calls wait
+3. restore, print ``Ready.``, let the calls in
+4. on SIGTERM or SIGINT: finish calls in flight, save, exit 0
+   a second signal does not cut the save short: it would lose what it saves
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext, suppress
+
+import uvicorn
+
+from perdure import __version__, runfile
+from perdure.config import Address, Config, LoadStrategy, SaveStrategy
+from perdure.engine.core import Engine
+from perdure.errors import ListenError, PerdureError
+from perdure.gateway.app import App
+from perdure.gateway.classify import Classifier
+from perdure.gateway.internal import Internal
+from perdure.gateway.lifecycle import Lifecycle, where
+from perdure.gateway.pipeline import Pipeline
+
+log = logging.getLogger("perdure")
+
+# Calls in flight at a stop get this long: a container's grace period is 10 s, and
+# the save needs the rest.
+FINISH_SECONDS = 2
+KEEP_ALIVE_SECONDS = 65  # longer than the clients', so that they close first
+BACKLOG = 1024
+
+
+def serve(config: Config) -> None:
+    """Serve until a signal.
+
+    Raises:
+        PerdureError: The state directory or an address cannot be used.
+    """
+    _log_to_stderr(config.log_level)
+    sockets = [_listen(address) for address in config.gateway_listen]
+    try:
+        engine = Engine(
+            any_region=config.allow_nonstandard_regions, port=sockets[0].getsockname()[1]
+        )
+        lifecycle = Lifecycle(config, engine)
+        lifecycle.open()
+        log.info(where(config.state_dir))
+        server = Server(config, engine, lifecycle, sockets)
+        try:
+            with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+                runner.run(server.run())
+        finally:
+            lifecycle.close()
+    finally:
+        for opened in sockets:
+            opened.close()
+    if server.failure is not None:
+        raise server.failure
+    if server.restart:
+        os.execv(sys.executable, [sys.executable, "-m", "perdure", *sys.argv[1:]])  # noqa: S606
+
+
+class Server:
+    """One run of the server."""
+
+    def __init__(
+        self, config: Config, engine: Engine, lifecycle: Lifecycle, sockets: list[socket.socket]
+    ) -> None:
+        self.config, self.engine, self.lifecycle, self.sockets = config, engine, lifecycle, sockets
+        self.restart = False
+        self.failure: PerdureError | None = None
+        self._stopping = asyncio.Event()
+        on_request = config.snapshot_save_strategy is SaveStrategy.ON_REQUEST
+        saver = lifecycle.save_before_answer if on_request and lifecycle.enabled else None
+        self.pipeline = Pipeline(engine, saver)
+        self.app = App(
+            Classifier(
+                own_host=config.localstack_host.host,
+                default_region=config.default_region,
+                any_region=config.allow_nonstandard_regions,
+                only=config.services,
+            ),
+            self.pipeline,
+            Internal(config, engine, lifecycle, self.stop),
+        )
+
+    def stop(self, action: str = "kill") -> None:
+        """Stop soon; ``restart`` starts again with the same arguments."""
+        self.restart = self.restart or action == "restart"
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Serve until ``stop``."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop)
+        http = _Uvicorn(
+            uvicorn.Config(
+                self.app,
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                date_header=True,
+                proxy_headers=False,
+                ws="none",
+                backlog=BACKLOG,
+                timeout_keep_alive=KEEP_ALIVE_SECONDS,
+                timeout_graceful_shutdown=FINISH_SECONDS,
+            )
+        )
+        serving = asyncio.create_task(http.serve(sockets=self.sockets))
+        jobs = [asyncio.create_task(self._work())]
+        written = self._announce()
+        try:
+            await self._stopping.wait()
+            log.info("stopping")
+        finally:
+            for job in jobs:
+                job.cancel()
+            self.pipeline.release_parked()
+            http.should_exit = True
+            await serving
+            for job in jobs:
+                with suppress(asyncio.CancelledError):
+                    await job
+            await asyncio.to_thread(self.pipeline.close)
+            for port in written:
+                runfile.remove(port)
+
+    async def _work(self) -> None:
+        """Restore, let calls in, then what goes on in the background."""
+        try:
+            await asyncio.to_thread(self.lifecycle.restore)
+            if self.config.eager_service_loading:
+                await asyncio.to_thread(self._warm)
+        except PerdureError as error:
+            self.lifecycle.phase, self.lifecycle.reason = "error", str(error)
+            log.error("%s (%s)", error, error.hint)  # noqa: TRY400 - expected, no traceback
+            self.failure = error
+            self.stop()
+            return
+        self.app.ready.set()
+        log.info("Ready.")
+        if not self.lifecycle.enabled:
+            return
+        if self.config.snapshot_load_strategy is LoadStrategy.ON_REQUEST:
+            await asyncio.to_thread(self.lifecycle.verify_files, self._stopping.is_set)
+        if self.config.snapshot_save_strategy is SaveStrategy.SCHEDULED:
+            await self.lifecycle.save_periodically()
+
+    def _warm(self) -> None:
+        names = self.config.services or self.engine.services()
+        known = {name for name in self.engine.services() if name in names}
+        self.engine.warm(sorted(known))
+
+    def _announce(self) -> list[int]:
+        """Write a run file per port, for ``perdure stop`` and ``status``."""
+        ports = []
+        for opened in self.sockets:
+            host, port = opened.getsockname()[:2]
+            log.info("listening on %s, Perdure %s", Address(host, port), __version__)
+            runfile.write(
+                runfile.RunRecord.current(str(Address(host, port)), state_dir=self.config.state_dir)
+            )
+            ports.append(port)
+        return ports
+
+
+class _Uvicorn(uvicorn.Server):
+    """Signals are the process' business, not the HTTP server's."""
+
+    def capture_signals(self) -> AbstractContextManager[None]:  # type: ignore[override]
+        """None: see ``Server.run``."""
+        return nullcontext()
+
+
+def _listen(address: Address) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    opened = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        opened.bind(address)
+        opened.listen(BACKLOG)
+    except OSError as error:
+        opened.close()
+        raise ListenError(str(address), error.strerror or str(error)) from error
+    opened.setblocking(False)  # noqa: FBT003 - the standard library's signature
+    return opened
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+def _log_to_stderr(level: str) -> None:
+    logging.basicConfig(
+        level=level.upper(),
+        format="%(asctime)s.%(msecs)03d %(levelname)-7s %(name)s : %(message)s",
+        datefmt="%Y-%m-%dT%H:%M:%S",
+        stream=sys.stderr,
+        force=True,
+    )
+    for noisy in ("botocore", "boto3", "urllib3", "asyncio", "uvicorn.error"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -1,0 +1,166 @@
+"""Bytes of a request: its body whole, aws-chunked undone, CORS headers.
+
+``aws-chunked`` wraps a body in chunks of its own, signed or not, with checksums
+behind the last one.  It is undone here, so that nothing behind the gateway ever
+sees chunk signatures in a body; the trailing headers join the others.
+
+    aws-chunked  = *chunk last-chunk *trailer CRLF
+    chunk        = size-hex [";chunk-signature=" hex] CRLF data CRLF
+    last-chunk   = "0" [";chunk-signature=" hex] CRLF
+    trailer      = name ":" value CRLF
+
+Source: docs.aws.amazon.com/AmazonS3/latest/API/sigv4-streaming.html and
+sigv4-streaming-trailers.html.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any
+
+from perdure.engine.calls import Headers
+from perdure.errors import RequestError
+
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+CHUNK_LINE_BYTES_MAX = 4096
+BODY_BYTES_MAX = 6 << 30  # S3 takes 5 GiB in one put
+CORS_METHODS = "HEAD,GET,PUT,POST,DELETE,OPTIONS,PATCH"
+CORS_HEADERS = (
+    "authorization,cache-control,content-length,content-md5,content-type,etag,location,"
+    "x-amz-acl,x-amz-content-sha256,x-amz-date,x-amz-request-id,x-amz-security-token,"
+    "x-amz-tagging,x-amz-target,x-amz-user-agent,x-amz-version-id,x-amzn-requestid"
+)
+CORS_EXPOSED = "etag,x-amz-version-id,x-amz-request-id,x-amzn-requestid,x-amzn-errortype"
+
+
+class DisconnectedError(Exception):
+    """The client went away before its request was whole; there is nobody to answer."""
+
+
+async def read_body(receive: Receive, headers: dict[str, str]) -> bytes:
+    """The whole body, as sent.
+
+    Raises:
+        DisconnectedError: The client went away.
+        RequestError: It is larger than any AWS service takes.
+    """
+    declared = headers.get("content-length", "0")
+    if declared.isdigit() and int(declared) > BODY_BYTES_MAX:
+        raise _too_large()
+    parts = []
+    received = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise DisconnectedError
+        part: bytes = message.get("body", b"")
+        if part:
+            received += len(part)
+            if received > BODY_BYTES_MAX:
+                raise _too_large()
+            parts.append(part)
+        if not message.get("more_body", False):
+            return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _too_large() -> RequestError:
+    return RequestError(
+        "EntityTooLarge",
+        f"the request body exceeds {BODY_BYTES_MAX} bytes",
+        status=413,
+    )
+
+
+def is_aws_chunked(headers: dict[str, str]) -> bool:
+    """Whether the body is wrapped in chunks of AWS' own."""
+    return headers.get("x-amz-content-sha256", "").startswith("STREAMING-") or (
+        "aws-chunked" in headers.get("content-encoding", "")
+    )
+
+
+def undo_aws_chunked(body: bytes, headers: dict[str, str]) -> tuple[bytes, Headers]:
+    """The body without its chunks, and the trailing headers.
+
+    Raises:
+        RequestError: The chunks are malformed or do not add up to
+            ``x-amz-decoded-content-length``.
+    """
+    parts: list[bytes] = []
+    at = 0
+    while True:
+        line, at = _line(body, at)
+        size = _chunk_size(line)
+        if size == 0:
+            break
+        if at + size + 2 > len(body) or body[at + size : at + size + 2] != b"\r\n":
+            raise _malformed("a chunk is cut short")
+        parts.append(body[at : at + size])
+        at += size + 2
+    decoded = b"".join(parts)
+    expected = headers.get("x-amz-decoded-content-length", "")
+    if expected.isdigit() and int(expected) != len(decoded):
+        raise _malformed(f"{len(decoded)} bytes where {expected} were declared")
+    return decoded, _trailers(body[at:])
+
+
+def plain_headers(headers: Headers, trailers: Headers) -> Headers:
+    """The headers as they would stand on a request that was never chunked."""
+    kept: Headers = []
+    for name, value in headers:
+        if name in ("x-amz-decoded-content-length", "x-amz-trailer", "transfer-encoding"):
+            continue
+        if name == "x-amz-content-sha256":
+            kept.append((name, "UNSIGNED-PAYLOAD"))
+        elif name == "content-encoding":
+            rest = [part.strip() for part in value.split(",") if part.strip() != "aws-chunked"]
+            if rest:
+                kept.append((name, ",".join(rest)))
+        else:
+            kept.append((name, value))
+    return kept + [(n, v) for n, v in trailers if n.startswith("x-amz-checksum-")]
+
+
+def _line(body: bytes, at: int) -> tuple[bytes, int]:
+    end = body.find(b"\r\n", at, at + CHUNK_LINE_BYTES_MAX)
+    if end < 0:
+        raise _malformed("a chunk's size line does not end")
+    return body[at:end], end + 2
+
+
+def _chunk_size(line: bytes) -> int:
+    digits = line.split(b";", 1)[0].strip()
+    try:
+        return int(digits, 16)
+    except ValueError as error:
+        raise _malformed(f"{digits[:20]!r} is no chunk size") from error
+
+
+def _trailers(rest: bytes) -> Headers:
+    found = []
+    for line in rest.split(b"\r\n"):
+        name, colon, value = line.partition(b":")
+        if colon:
+            found.append((name.strip().lower().decode("latin-1"), value.strip().decode("latin-1")))
+    return found
+
+
+def _malformed(what: str) -> RequestError:
+    return RequestError("IncompleteBody", f"the aws-chunked body is malformed: {what}", status=400)
+
+
+def cors_headers(request: dict[str, str], present: Iterable[str]) -> Headers:
+    """What lets a browser read the answer; nothing a service already said is repeated."""
+    origin = request.get("origin")
+    if origin is None or "access-control-allow-origin" in present:
+        return []
+    asked = request.get("access-control-request-headers")
+    headers = [
+        ("access-control-allow-origin", origin),
+        ("access-control-allow-methods", CORS_METHODS),
+        ("access-control-allow-headers", asked or CORS_HEADERS),
+        ("access-control-expose-headers", CORS_EXPOSED),
+        ("vary", "origin"),
+    ]
+    if request.get("access-control-request-private-network") == "true":
+        headers.append(("access-control-allow-private-network", "true"))
+    return headers

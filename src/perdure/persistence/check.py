@@ -1,0 +1,81 @@
+"""What a state directory holds, found out without a server and without changing it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from perdure.errors import CorruptionError, ForeignDirectoryError, StateError
+from perdure.persistence import directory, manifest, statefile
+from perdure.persistence.checkpoint import verify_entry
+from perdure.persistence.manifest import Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is not as it should be."""
+
+    path: str
+    verdict: str
+    reason: str
+    hint: str
+
+
+@dataclass(slots=True)
+class Report:
+    """The verdict over a directory."""
+
+    cut: int = 0
+    stores: int = 0
+    findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def verdict(self) -> str:
+        """``clean`` or ``damaged``."""
+        return "damaged" if self.findings else "clean"
+
+    def to_json(self) -> dict[str, Any]:
+        """For scripts."""
+        return {"verdict": self.verdict, **asdict(self)}
+
+
+def check_directory(path: Path) -> Report:
+    """Read every live file and compare it with what was written.
+
+    Raises:
+        ForeignDirectoryError: It is no state directory.
+        StateError: Its identity or manifest cannot be read, so nothing can be said.
+    """
+    if not directory.recognise(path):
+        raise ForeignDirectoryError(path, "nothing of Perdure's (no perdure.json)")
+    directory.read_identity(path)
+    live = manifest.read(path)
+    report = Report(cut=live.cut, stores=len(live.stores))
+    entries = [*live.entries, *([live.process] if live.process else [])]
+    for entry in entries:
+        _check_entry(path, entry, report)
+    carried = {n for entry in entries for n in entry.shares.exports}
+    for entry in entries:
+        for number in sorted(entry.shares.imports - carried):
+            report.findings.append(
+                Finding(entry.file, "dangling", f"no file carries object {number}", _HINT)
+            )
+    return report
+
+
+_HINT = "restore the file from a backup, or `perdure state reset SERVICE`"
+
+
+def _check_entry(root: Path, entry: Entry, report: Report) -> None:
+    path = root / entry.file
+    try:
+        data = path.read_bytes()
+        verify_entry(entry, statefile.decode(data, path=path), data, path)
+    except OSError as error:
+        reason = f"{path}: {error.strerror}"
+        report.findings.append(Finding(entry.file, "missing", reason, _HINT))
+    except CorruptionError as error:
+        report.findings.append(Finding(entry.file, "corrupt", str(error), error.hint))
+    except StateError as error:
+        report.findings.append(Finding(entry.file, "unreadable", str(error), error.hint))

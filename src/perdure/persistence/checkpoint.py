@@ -1,0 +1,173 @@
+"""Publishes captured stores as one cut.
+
+    1. state files of the stores that changed     write, fsync, rename
+    2. their folders                              fsync
+    3. the manifest that names them               write, fsync, rename, fsync
+    4. files the new manifest no longer names     unlink
+
+A crash before the rename in 3 leaves the old checkpoint whole; after it, the new
+one.  A failure in 1 to 3 raises and changes nothing that is live.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import blake2b
+from pathlib import Path
+
+from perdure.errors import CorruptionError, DurabilityError
+from perdure.persistence import manifest as manifests
+from perdure.persistence import statefile
+from perdure.persistence.directory import Directory
+from perdure.persistence.keys import Lsn, StoreKey
+from perdure.persistence.manifest import Entry, Manifest
+from perdure.persistence.statefile import Graph, StateFile
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """The state of one instant, in memory."""
+
+    cut: Lsn
+    graphs: Mapping[StoreKey, Graph]
+    process: tuple[StoreKey, Graph]
+    last_id: int
+    written_by: Mapping[str, str]
+
+
+class Checkpointer:
+    """Owns the live manifest of an opened directory."""
+
+    def __init__(self, directory: Directory) -> None:
+        self.directory = directory
+        self.manifest = manifests.read(directory.path)
+
+    def publish(self, cut: Cut, *, replace: bool = False) -> list[StoreKey]:
+        """Make a cut the live checkpoint; writes only stores whose digest changed.
+
+        Args:
+            cut: What was captured.
+            replace: Whether the cut holds all there is.  The files of the checkpoint
+                it replaces are set aside, not deleted: nobody has loaded them.
+
+        Returns:
+            The stores that were written.
+
+        Raises:
+            DurabilityError: The previous checkpoint is still the live one.
+
+        Durability:
+            When this returns, the next start finds this cut.
+        """
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        old = Manifest() if replace else self.manifest
+        changed = _changed(cut, old)
+        fresh = [self._write(key, graph, cut, now) for key, graph in changed]
+        process = self._process(cut, old, now)
+        if not fresh and not replace and process is old.process:
+            return []
+        for folder in {(self.directory.path / entry.file).parent for entry in (*fresh, process)}:
+            self.directory.files.sync_folder(folder, what="state")
+        stores = {**old.stores, **{entry.key: entry for entry in fresh}}
+        new = Manifest(cut.cut, now, cut.last_id, cut.written_by, stores, process)
+        self._make_live(new, aside=self.manifest.files() if replace else set())
+        return [entry.key for entry in fresh]
+
+    def drop(self, keys: frozenset[StoreKey]) -> None:
+        """Publish a checkpoint without some stores; their files are set aside.
+
+        Raises:
+            DurabilityError: The previous checkpoint is still the live one.
+        """
+        old = self.manifest
+        aside = {old.stores[key].file for key in keys if key in old.stores}
+        if aside:
+            stores = {key: entry for key, entry in old.stores.items() if key not in keys}
+            self._make_live(dataclasses.replace(old, stores=stores), aside=aside)
+
+    def read(self, key: StoreKey) -> tuple[StateFile, Path]:
+        """A store's live file, checked.
+
+        Raises:
+            CorruptionError: It is missing, or not what was written.
+        """
+        return self._read(self.manifest.stores[key])
+
+    def read_process(self) -> tuple[StateFile, Path] | None:
+        """The file of what belongs to no store; None before the first checkpoint."""
+        entry = self.manifest.process
+        return None if entry is None else self._read(entry)
+
+    def _read(self, entry: Entry) -> tuple[StateFile, Path]:
+        path = self.directory.path / entry.file
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise CorruptionError(
+                path, "state file", expected="a readable file", found=error.strerror
+            ) from error
+        state = statefile.decode(data, path=path)
+        verify_entry(entry, state, data, path)
+        return state, path
+
+    def _process(self, cut: Cut, old: Manifest, now: str) -> Entry:
+        key, graph = cut.process
+        if old.process is not None and old.process.digest == graph.digest:
+            return old.process
+        return self._write(key, graph, cut, now)
+
+    def _write(self, key: StoreKey, graph: Graph, cut: Cut, now: str) -> Entry:
+        file = manifests.file_for(key, cut.cut)
+        data = statefile.encode(StateFile(key, cut.cut, dict(cut.written_by), graph))
+        self.directory.files.write(self.directory.path / file, data, what="state")
+        return Entry(
+            key=key,
+            file=file,
+            bytes=len(data),
+            checksum=blake2b(data, digest_size=16).hexdigest(),
+            digest=graph.digest,
+            cut=cut.cut,
+            saved_at=now,
+            shares=graph.shares,
+        )
+
+    def _make_live(self, new: Manifest, *, aside: set[str]) -> None:
+        old = self.manifest
+        manifests.publish(self.directory.files, self.directory.path, new)
+        self.manifest = new
+        for file in aside:
+            self.directory.set_aside(file)
+        for file in old.files() - new.files() - aside:
+            try:
+                self.directory.files.remove(self.directory.path / file, what="state")
+            except DurabilityError as error:
+                # The checkpoint is published; what is left is swept at the next start.
+                log.warning("superseded file stays: %s", error)
+
+
+def _changed(cut: Cut, old: Manifest) -> list[tuple[StoreKey, Graph]]:
+    """The stores whose state is not what the manifest's file holds."""
+    return [
+        (key, graph)
+        for key, graph in sorted(cut.graphs.items())
+        if key not in old.stores or old.stores[key].digest != graph.digest
+    ]
+
+
+def verify_entry(entry: Entry, state: StateFile, data: bytes, path: Path) -> None:
+    """Whether a file is the one its manifest entry names.
+
+    Raises:
+        CorruptionError: It is a whole state file, but another one.
+    """
+    found = blake2b(data, digest_size=16).hexdigest()
+    if found != entry.checksum:
+        raise CorruptionError(path, "file checksum", expected=entry.checksum, found=found)
+    if state.key != entry.key:
+        raise CorruptionError(path, "store", expected=entry.key, found=state.key)

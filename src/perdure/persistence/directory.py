@@ -1,0 +1,231 @@
+"""A state directory: recognised, created, locked.
+
+    DATA_DIR/
+      perdure.json     format version, instance id, created, version that created it
+      LOCK             flock of the one process that may write
+      manifest.json    the live checkpoint
+      api_states/      one file per store, named by its cut
+      quarantine/      what was set aside; never deleted
+
+Whatever goes wrong while opening leaves the disk as it was: a directory that holds
+something else is not touched, and what was created on the way is removed again.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import uuid
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from perdure.errors import (
+    CorruptionError,
+    DurabilityError,
+    ForeignDirectoryError,
+    FormatVersionError,
+    LockedError,
+    UnusableDirectoryError,
+)
+from perdure.persistence.files import TEMPORARY, Files
+from perdure.persistence.manifest import STATES, Manifest
+
+IDENTITY = "perdure.json"
+LOCK = "LOCK"
+QUARANTINE = "quarantine"
+FORMAT = 1
+# What a volume may hold before Perdure's first start.
+INDIFFERENT = {"lost+found", ".gitkeep", ".gitignore", ".DS_Store", LOCK}
+# What LocalStack leaves in its volume, by era; architecture names them to users.
+LOCALSTACK = {
+    "recorded_api_calls.json": "a LocalStack 0.x volume (recorded_api_calls.json)",
+    "startup_info.json": "a LocalStack 0.x volume (startup_info.json)",
+    "api_states": "a LocalStack Pro volume (api_states)",
+    "state": "a LocalStack volume (state/)",
+    "cache": "a LocalStack volume (cache/)",
+}
+
+
+@dataclass(slots=True)
+class Directory:
+    """An opened state directory.  ``close`` gives the lock back."""
+
+    path: Path
+    files: Files
+    identity: dict[str, Any]
+    is_new: bool
+    _lock: int
+
+    def close(self) -> None:
+        """Let another process have it.  The LOCK file stays: removing it would race."""
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+    def sweep(self, live: Manifest) -> list[str]:
+        """Remove what a checkpoint that did not finish left behind.
+
+        Returns:
+            The files removed, relative to the directory.
+        """
+        named = live.files()
+        removed = []
+        for path in (*self.path.glob(f"{STATES}/**/*"), *self.path.glob(f"*{TEMPORARY}")):
+            relative = path.relative_to(self.path).as_posix()
+            left = path.suffix in (".state", TEMPORARY) and relative not in named
+            if left and path.is_file():
+                self.files.remove(path, what="sweep")
+                removed.append(relative)
+        return removed
+
+    def set_aside(self, file: str) -> str | None:
+        """Move a file into the quarantine folder; where it is now, None if it was gone."""
+        source = self.path / file
+        if not source.exists():
+            return None
+        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")
+        target = self.path / QUARANTINE / f"{stamp}-{file.replace('/', '_')}"
+        self.files.move(source, target, what="quarantine")
+        return target.relative_to(self.path).as_posix()
+
+
+def recognise(path: Path) -> bool:
+    """Whether a folder is a state directory; False = it is empty or not there.
+
+    Raises:
+        UnusableDirectoryError: It is no folder, or may not be read.
+        ForeignDirectoryError: It holds something else.
+    """
+    try:
+        names = {entry.name for entry in path.iterdir()}
+    except FileNotFoundError:
+        return False
+    except NotADirectoryError as error:
+        raise UnusableDirectoryError(path, "it is a file, not a folder") from error
+    except OSError as error:
+        raise UnusableDirectoryError(path, error.strerror or str(error)) from error
+    if IDENTITY in names:
+        return True
+    strangers = sorted(names - INDIFFERENT - {IDENTITY + TEMPORARY})
+    if strangers:
+        known = next((text for name, text in LOCALSTACK.items() if name in strangers), None)
+        raise ForeignDirectoryError(path, known or ", ".join(strangers[:5]))
+    return False
+
+
+def open_directory(path: Path, *, files: Files, version: str) -> Directory:
+    """Recognise or create a state directory, and lock it.
+
+    Args:
+        path: Made with its parents where missing.
+        files: The disk.
+        version: Written into a new directory.
+
+    Raises:
+        StateError: It cannot be used; the disk is as it was.
+    """
+    path = path.absolute()
+    exists = recognise(path)
+    created = _create_folders(path)
+    lock = -1
+    try:
+        lock = _lock(path)
+        identity = read_identity(path) if exists else _new_identity(path, files, version)
+    except BaseException:
+        if lock >= 0:
+            os.close(lock)
+        if not exists:
+            _undo(path, created)
+        raise
+    return Directory(path, files, identity, not exists, lock)
+
+
+def _create_folders(path: Path) -> list[Path]:
+    """Make the missing folders; which ones, innermost last."""
+    missing = []
+    folder = path
+    while not folder.exists():
+        missing.append(folder)
+        folder = folder.parent
+    if not folder.is_dir():
+        raise UnusableDirectoryError(path, f"{folder} is a file, not a folder")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UnusableDirectoryError(path, f"{folder} is not writable by this user")
+    made: list[Path] = []
+    try:
+        for new in reversed(missing):
+            new.mkdir(mode=0o700)
+            made.append(new)
+    except OSError as error:
+        _undo(path, made)
+        raise UnusableDirectoryError(path, error.strerror or str(error)) from error
+    return made
+
+
+def _undo(path: Path, created: list[Path]) -> None:
+    for name in (IDENTITY, IDENTITY + TEMPORARY, LOCK):
+        with suppress(OSError):
+            (path / name).unlink()
+    for folder in reversed(created):
+        with suppress(OSError):
+            folder.rmdir()
+
+
+def _lock(path: Path) -> int:
+    try:
+        descriptor = os.open(path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise UnusableDirectoryError(path, error.strerror or str(error)) from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"process {os.getpid()}\n".encode(), 0)
+    except BlockingIOError as error:
+        owner = os.pread(descriptor, 100, 0).decode("utf-8", "replace").strip()
+        os.close(descriptor)
+        raise LockedError(path, owner or "another process") from error
+    except OSError as error:
+        os.close(descriptor)
+        raise UnusableDirectoryError(path, error.strerror or str(error)) from error
+    return descriptor
+
+
+def _new_identity(path: Path, files: Files, version: str) -> dict[str, Any]:
+    identity = {
+        "format": FORMAT,
+        "instance": uuid.uuid4().hex,
+        "created": datetime.now(UTC).isoformat(timespec="microseconds"),
+        "created_by": version,
+    }
+    try:
+        files.publish(
+            path / IDENTITY, json.dumps(identity, indent=1).encode() + b"\n", what="identity"
+        )
+    except DurabilityError as error:
+        raise UnusableDirectoryError(path, error.reason) from error
+    return identity
+
+
+def read_identity(path: Path) -> dict[str, Any]:
+    """What ``perdure.json`` says.
+
+    Raises:
+        CorruptionError: It cannot be read.
+        FormatVersionError: A newer Perdure wrote the directory.
+    """
+    file = path / IDENTITY
+    try:
+        identity = json.loads(file.read_bytes())
+        found = identity["format"]
+        identity["instance"], identity["created"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CorruptionError(
+            file, "identity", expected="format, instance, created", found=repr(error)
+        ) from error
+    if not isinstance(found, int) or found > FORMAT:
+        raise FormatVersionError(file, found=found, supported=FORMAT)
+    return dict(identity)

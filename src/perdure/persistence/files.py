@@ -1,0 +1,117 @@
+"""Every operating-system call that touches a state directory, each under a name.
+
+The names are what tests break one by one ("state.fsync", "manifest.rename"), so
+no other module opens, renames or syncs a file.  ``publish`` is how a file
+comes to be: temp file, write, fsync, rename, fsync of the folder.  After a
+crash at any line the old file or the new one is whole; a ``*.tmp`` may be left
+behind, which nothing reads and the next start removes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from perdure.errors import DurabilityError
+
+TEMPORARY = ".tmp"
+Result = TypeVar("Result")
+
+
+class Files:
+    """The real disk."""
+
+    def step(self, name: str, path: Path, action: Callable[[], Result]) -> Result:
+        """Run one named step; a failure becomes an error that names step and path.
+
+        Raises:
+            DurabilityError: The operating system refused.
+        """
+        try:
+            return action()
+        except OSError as error:
+            raise DurabilityError(path, name, error.strerror or str(error)) from error
+
+    def publish(self, path: Path, data: bytes, *, what: str) -> None:
+        """Replace ``path`` by ``data``, all or nothing.
+
+        Args:
+            path: The file; its folders are made where missing.
+            data: The whole content.
+            what: Prefix of the step names, such as ``state`` or ``manifest``.
+
+        Durability:
+            When this returns, content and name are on disk.
+        """
+        self.write(path, data, what=what)
+        self.sync_folder(path.parent, what=what)
+
+    def write(self, path: Path, data: bytes, *, what: str) -> None:
+        """As ``publish``, but the name is durable only after ``sync_folder``.
+
+        For many files at once: their folders are then synced once.
+        """
+        self.make_folder(path.parent, what=what)
+        temporary = path.with_name(path.name + TEMPORARY)
+        descriptor = self.step(
+            f"{what}.create",
+            temporary,
+            lambda: os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600),
+        )
+        try:
+            self.step(f"{what}.write", temporary, lambda: _write_all(descriptor, data))
+            self.step(f"{what}.fsync", temporary, lambda: os.fsync(descriptor))
+        except DurabilityError:
+            # Give the space back at once: on a full disk it may be what the
+            # next attempt needs.
+            with suppress(OSError):
+                temporary.unlink()
+            raise
+        finally:
+            os.close(descriptor)
+        self.step(f"{what}.rename", path, lambda: temporary.replace(path))
+
+    def make_folder(self, folder: Path, *, what: str) -> None:
+        """Create ``folder`` with its parents, each durable in its own parent."""
+        missing = []
+        while not folder.is_dir():
+            missing.append(folder)
+            folder = folder.parent
+        for new in reversed(missing):
+            make = partial(new.mkdir, mode=0o700, exist_ok=True)
+            self.step(f"{what}.mkdir", new, make)
+            self.sync_folder(new.parent, what=what)
+
+    def sync_folder(self, folder: Path, *, what: str) -> None:
+        """Make renames and removals in ``folder`` durable."""
+
+        def sync() -> None:
+            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+        self.step(f"{what}.fsync-folder", folder, sync)
+
+    def move(self, source: Path, target: Path, *, what: str) -> None:
+        """Rename ``source`` to ``target`` on the same disk, durably."""
+        self.make_folder(target.parent, what=what)
+        self.step(f"{what}.rename", source, lambda: source.replace(target))
+        self.sync_folder(target.parent, what=what)
+        self.sync_folder(source.parent, what=what)
+
+    def remove(self, path: Path, *, what: str) -> None:
+        """Unlink ``path``; a file that is gone already is no error."""
+        self.step(f"{what}.unlink", path, lambda: path.unlink(missing_ok=True))
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    """``os.write`` may write less than asked (a signal, a quota); go on until all is out."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]

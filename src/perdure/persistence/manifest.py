@@ -1,0 +1,203 @@
+"""The root file: which state files are live, and at which cut.
+
+``manifest.json`` is replaced as a whole (``files.publish``) after every file it
+names is durable.  So a crash leaves the old manifest with all its files, or the
+new one with all of its; files neither names are garbage of a checkpoint that did
+not finish, and the next start removes them.
+
+    {"manifest": {...}, "blake2b": "<of the inner object's canonical JSON>"}
+
+Normative text: docs/on-disk-format.md.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from perdure.errors import CorruptionError, FormatVersionError, StateError
+from perdure.persistence.files import Files
+from perdure.persistence.keys import ExportId, Lsn, StoreKey
+from perdure.persistence.statefile import Shares
+
+NAME = "manifest.json"
+FORMAT = 1
+BYTES_MAX = 256 << 20
+NOTHING = Lsn(0)
+STATES = "api_states"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One store's live file.
+
+    Attributes:
+        key: The store.
+        file: Relative to the state directory.
+        bytes: The file's size.
+        checksum: BLAKE2b-128 of the whole file, hex.
+        digest: Of the captured graph: what tells a changed store from an unchanged one.
+        cut: When the store last changed; older than the manifest's if it did not since.
+        saved_at: ISO 8601, UTC.
+        shares: What it has in common with other stores.
+    """
+
+    key: StoreKey
+    file: str
+    bytes: int
+    checksum: str
+    digest: str
+    cut: Lsn
+    saved_at: str
+    shares: Shares
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """One checkpoint: a cut, and the files that hold it."""
+
+    cut: Lsn = NOTHING
+    saved_at: str = ""
+    last_id: int = 0
+    written_by: Mapping[str, str] = field(default_factory=dict)
+    stores: Mapping[StoreKey, Entry] = field(default_factory=dict)
+    process: Entry | None = None
+
+    @property
+    def entries(self) -> list[Entry]:
+        """The stores' entries, in order of account, service and region."""
+        return sorted(self.stores.values(), key=lambda entry: str(entry.key))
+
+    def files(self) -> set[str]:
+        """Every file it names, relative to the state directory."""
+        named = {entry.file for entry in self.stores.values()}
+        return named if self.process is None else named | {self.process.file}
+
+
+def file_for(key: StoreKey, cut: Lsn) -> str:
+    """Where a store's state at a cut stands, relative to the state directory."""
+    return f"{STATES}/{key.account}/{key.module}/{key.region}.{cut}.state"
+
+
+def publish(files: Files, state_dir: Path, manifest: Manifest) -> None:
+    """Make a manifest the live one.
+
+    Durability:
+        When this returns, the checkpoint is what the next start finds.
+
+    Raises:
+        DurabilityError: The old manifest is still the live one.
+    """
+    inner = _out(manifest)
+    text = json.dumps({"manifest": inner, "blake2b": _checksum(inner)}, indent=1)
+    files.publish(state_dir / NAME, text.encode() + b"\n", what="manifest")
+
+
+def read(state_dir: Path) -> Manifest:
+    """The live manifest; an empty one before the first checkpoint.
+
+    Raises:
+        CorruptionError: It is not what was published.  Nothing else says which
+            files are live, so nothing can be loaded.
+        FormatVersionError: Written by a newer Perdure.
+    """
+    path = state_dir / NAME
+    try:
+        if path.stat().st_size > BYTES_MAX:
+            raise CorruptionError(
+                path, "length", expected=f"<= {BYTES_MAX} bytes", found=path.stat().st_size
+            )
+        text = path.read_bytes()
+    except FileNotFoundError:
+        return Manifest()
+    except OSError as error:
+        raise CorruptionError(path, "manifest", expected="a readable file", found=error) from error
+    try:
+        return _in(_verified(json.loads(text), path))
+    except (CorruptionError, FormatVersionError):
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, StateError) as error:
+        raise CorruptionError(
+            path, "manifest", expected="the fields of format 1", found=repr(error)[:200]
+        ) from error
+
+
+def _verified(document: dict[str, Any], path: Path) -> dict[str, Any]:
+    inner: dict[str, Any] = document["manifest"]
+    if int(inner["format"]) > FORMAT:
+        raise FormatVersionError(path, found=inner["format"], supported=FORMAT)
+    if document["blake2b"] != _checksum(inner):
+        raise CorruptionError(
+            path, "checksum", expected=document["blake2b"], found=_checksum(inner)
+        )
+    return inner
+
+
+def _checksum(inner: Any) -> str:
+    canonical = json.dumps(inner, sort_keys=True, separators=(",", ":"))
+    return blake2b(canonical.encode(), digest_size=16).hexdigest()
+
+
+def _out(manifest: Manifest) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "cut": manifest.cut,
+        "saved_at": manifest.saved_at,
+        "last_id": manifest.last_id,
+        "written_by": dict(manifest.written_by),
+        "process": None if manifest.process is None else _entry_out(manifest.process),
+        "stores": [_entry_out(entry) for entry in manifest.entries],
+    }
+
+
+def _in(inner: dict[str, Any]) -> Manifest:
+    entries = [_entry_in(row) for row in inner["stores"]]
+    return Manifest(
+        cut=Lsn(int(inner["cut"])),
+        saved_at=str(inner["saved_at"]),
+        last_id=int(inner["last_id"]),
+        written_by={str(k): str(v) for k, v in inner["written_by"].items()},
+        process=None if inner["process"] is None else _entry_in(inner["process"]),
+        stores={entry.key: entry for entry in entries},
+    )
+
+
+def _entry_out(entry: Entry) -> dict[str, Any]:
+    return {
+        "store": list(entry.key),
+        "file": entry.file,
+        "bytes": entry.bytes,
+        "checksum": entry.checksum,
+        "digest": entry.digest,
+        "cut": entry.cut,
+        "saved_at": entry.saved_at,
+        "stores": sorted(list(key) for key in entry.shares.stores),
+        "imports": sorted(entry.shares.imports),
+        "exports": sorted(entry.shares.exports),
+    }
+
+
+def _entry_in(row: dict[str, Any]) -> Entry:
+    key = StoreKey.parse(row["store"])
+    file = str(row["file"])
+    parts = PurePosixPath(file).parts
+    if parts[:1] != (STATES,) or ".." in parts or not file.endswith(".state"):
+        raise StateError(f"{file!r} is no place for a state file")
+    return Entry(
+        key=key,
+        file=file,
+        bytes=int(row["bytes"]),
+        checksum=str(row["checksum"]),
+        digest=str(row["digest"]),
+        cut=Lsn(int(row["cut"])),
+        saved_at=str(row["saved_at"]),
+        shares=Shares(
+            frozenset(StoreKey.parse(k) for k in row["stores"]),
+            frozenset(ExportId(int(n)) for n in row["imports"]),
+            frozenset(ExportId(int(n)) for n in row["exports"]),
+        ),
+    )

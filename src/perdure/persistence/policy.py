@@ -1,0 +1,109 @@
+"""What the codec knows without an engine, and what it asks one about."""
+
+from __future__ import annotations
+
+import collections
+import datetime as dt
+import decimal
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from perdure.persistence.keys import ExportId, StoreKey
+
+# Immutable C types: nothing can be set on the type, and an instance has no
+# __dict__ for a BUILD opcode to fill.
+INERT: dict[tuple[str, str], type] = {
+    (kind.__module__, kind.__qualname__): kind
+    for kind in (
+        dt.datetime,
+        dt.date,
+        dt.time,
+        dt.timedelta,
+        dt.timezone,
+        decimal.Decimal,
+        collections.OrderedDict,
+        collections.deque,
+        complex,
+    )
+}
+FACTORIES: dict[str, Any] = {
+    "none": None,
+    "list": list,
+    "dict": dict,
+    "set": set,
+    "int": int,
+    "float": float,
+    "str": str,
+    "OrderedDict": collections.OrderedDict,
+}
+FACTORY_NAMES = {factory: name for name, factory in FACTORIES.items()}
+
+
+class Special(Protocol):
+    """How one type that is not plain state is carried."""
+
+    @property
+    def name(self) -> str:
+        """Its name in a payload."""
+
+    def take(self, value: Any) -> tuple[Any, ...]:
+        """Plain arguments that say all about ``value``."""
+
+    def make(self, *arguments: Any) -> Any:
+        """A fresh, inert object from those arguments.  Runs no code of the state's."""
+
+
+class Policy(Protocol):
+    """What the engine says about the objects of its stores."""
+
+    def find_class(self, module: str, name: str) -> type:
+        """The class of that name, if objects of it may be state; else ``LookupError``."""
+
+    def admits(self, cls: type) -> bool:
+        """Whether objects of this class may be state."""
+
+    def special_for(self, cls: type) -> Special | None:
+        """The special for objects of this class."""
+
+    def special_named(self, name: str) -> Special:
+        """The special of that name; else ``LookupError``."""
+
+    def factories(self) -> Mapping[str, Callable[[], Any]]:
+        """Default factories beyond the built-in ones, by name."""
+
+    def factory_name(self, factory: Any) -> str | None:
+        """The name of a default factory, or None."""
+
+    def pointer_for(self, cls: type) -> Callable[[Any], tuple[str, ...]] | None:
+        """What identifies objects of a class that are only ever pointed to; else None."""
+
+    def resolve(self, parts: tuple[str, ...]) -> Any:
+        """The living object such a pointer names; else ``LookupError``."""
+
+    def points_to(self, parts: tuple[str, ...]) -> StoreKey | None:
+        """The store a pointer makes its holder depend on, or None."""
+
+    def owner(self, cls: type) -> str | None:
+        """The module of the stores that own objects of this class; None = whoever holds them."""
+
+    def attributes_for(self, cls: type) -> Callable[[Any], dict[str, Any]] | None:
+        """What picks the attributes to save, where not all of ``__dict__`` is state; else None."""
+
+    def finish(self, value: Any) -> None:
+        """Complete an object that just got its class, such as a thread that will not run."""
+
+
+class Exports(Protocol):
+    """Which objects are shared between stores, and whose file carries each."""
+
+    def id_of(self, value: Any) -> ExportId | None:
+        """The id of an object that is shared already."""
+
+    def share(self, value: Any) -> ExportId:
+        """The id of an object, given now if it has none; the same one for its life."""
+
+    def home(self, number: ExportId) -> StoreKey | None:
+        """The store whose file carries the object; None = not decided yet."""
+
+    def find(self, number: ExportId) -> Any | None:
+        """The living object of that id, or None."""

@@ -1,0 +1,315 @@
+"""The state codec, inward: inert bytes to a graph of living objects, safely.
+
+The file may come from a stranger.  So, while its opcodes run:
+
+- only the names of ``wire`` and the immutable types of ``policy.INERT`` resolve;
+- every object of another class is a shell without behaviour (``shells``);
+- objects that already live and are pointed to become shells for as long;
+- the closed list of specials builds fresh standard objects from plain arguments.
+
+``load`` reads any number of stores that share objects; ``settle`` then gives
+every shell its class, and ``abandon`` puts all back as it was.  Exactly one of
+them ends a reader.
+"""
+
+from __future__ import annotations
+
+import collections
+import gc
+import io
+import pickle
+from collections.abc import Callable
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from perdure.errors import CorruptionError, HostileStateError, LoadError
+from perdure.persistence import wire
+from perdure.persistence.keys import ExportId
+from perdure.persistence.policy import FACTORIES, INERT, Exports, Policy
+from perdure.persistence.shells import (
+    UnfitClassError,
+    container_of,
+    has_own_hash,
+    shell_class,
+)
+from perdure.persistence.statefile import StateFile
+
+_HELD = (list, dict, collections.OrderedDict, collections.defaultdict)
+
+
+class _Callable:
+    """What a name of the wire format resolves to: nothing can be set on it."""
+
+    __slots__ = ("_run",)
+    _run: Callable[..., Any]
+
+    def __init__(self, run: Callable[..., Any]) -> None:
+        object.__setattr__(self, "_run", run)
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self._run(*arguments)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(name)
+
+
+class _Unpickler(pickle.Unpickler):
+    """Resolves the closed list of names and no other."""
+
+    def __init__(self, payload: bytes, names: dict[str, _Callable], path: Path) -> None:
+        super().__init__(io.BytesIO(payload))
+        self._names, self._path = names, path
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Only wire names and inert types exist."""
+        if module == wire.__name__ and name in self._names:
+            return self._names[name]
+        if (module, name) in INERT:
+            return INERT[module, name]
+        raise HostileStateError(self._path, f"the name {module}.{name}"[:200])
+
+
+class Reader:
+    """Loads stores that share objects, as one."""
+
+    def __init__(self, policy: Policy, exports: Exports) -> None:
+        self.policy, self.exports = policy, exports
+        self.shared: dict[ExportId, Any] = {}
+        self._settling: list[tuple[Any, type]] = []
+        self._guarded: dict[int, _Guard] = {}
+        self._members: dict[int, tuple[Enum, dict[str, Any]]] = {}
+        self._classes: list[type] = []
+        self._shells: list[type] = []
+        self._path = Path()
+        self._gc_was_enabled = gc.isenabled()
+        gc.disable()
+        # What this reader makes stays in the youngest generation from here on;
+        # see _rehash.
+        gc.collect(1)
+        self._names = {
+            "new": _Callable(self._new),
+            "filled": _Callable(self._filled),
+            "shared": _Callable(self._share),
+            "member": _Callable(self._member),
+            "special": _Callable(self._special),
+            "factory": _Callable(self._factory),
+            "pointer": _Callable(self._pointer),
+        }
+
+    def load(self, state: StateFile, *, path: Path) -> dict[str, Any]:
+        """Read one store's attributes.  They must not be used before ``settle``.
+
+        Raises:
+            HostileStateError: The payload names what state never needs.
+            CorruptionError: The payload is not what a writer makes.
+            LoadError: A class or object it needs does not exist (any more).
+        """
+        self._path = path
+        self._classes = [self._find(module, name) for module, name in state.graph.classes]
+        # A member of an enumeration is looked up, never built.
+        self._shells = [
+            type(None) if issubclass(cls, Enum) else shell_class(cls) for cls in self._classes
+        ]
+        try:
+            attributes = _Unpickler(state.graph.payload, self._names, path).load()
+        except (HostileStateError, LoadError):
+            raise
+        except LookupError as error:
+            raise LoadError(str(state.key), str(error)) from error
+        except Exception as error:
+            # Whatever the opcodes of a damaged payload run into: the pickle
+            # module documents no bound on it.
+            raise CorruptionError(
+                path, "payload", expected="a state graph", found=repr(error)[:200]
+            ) from error
+        if type(attributes) is not dict or not all(type(k) is str for k in attributes):
+            raise CorruptionError(
+                path, "payload", expected="a dict of attributes", found=type(attributes).__name__
+            )
+        self._check_guards()
+        return attributes
+
+    def settle(self) -> None:
+        """Give every object its class, and put those that lived before back."""
+        self._release()
+        for shell, cls in self._settling:
+            shell.__class__ = cls
+        hashed = {cls for _, cls in self._settling if has_own_hash(cls)}
+        if hashed:
+            _rehash(hashed)
+        for shell, _ in self._settling:
+            self.policy.finish(shell)
+        self._end()
+
+    def abandon(self) -> None:
+        """Leave everything that lived before as it was; drop what was read."""
+        self._release()
+        self._end()
+
+    # ------------------------------------------------- the names of the wire
+
+    def _new(self, index: int) -> Any:
+        shell: Any = object.__new__(self._shells[index])
+        self._settling.append((shell, self._classes[index]))
+        return shell
+
+    def _filled(self, index: int, *content: Any) -> Any:
+        cls = self._classes[index]
+        container = container_of(cls)
+        if container is object:
+            raise HostileStateError(self._path, f"content for {cls.__qualname__}")
+        shell: Callable[..., Any] = self._shells[index]
+        if container is collections.defaultdict:
+            made = shell(self._factory_named(*content))
+        elif container in _HELD or container is set:
+            made = shell()
+        else:
+            if type(content[0]) is not container:
+                raise HostileStateError(self._path, f"a {type(content[0]).__name__} as content")
+            made = shell(content[0])
+        self._settling.append((made, cls))
+        return made
+
+    def _share(self, number: int, index: int) -> Any:
+        export = ExportId(number)
+        found = self.shared.get(export)
+        if found is not None:
+            return found
+        living = self.exports.find(export)
+        if living is not None:
+            found = self._guard(living)
+        elif container_of(self._classes[index]) is object:
+            found = self._new(index)
+        else:
+            found = self._filled(index, *(["none"] if self._is_default_dict(index) else []))
+        self.shared[export] = found
+        return found
+
+    def _is_default_dict(self, index: int) -> bool:
+        return container_of(self._classes[index]) is collections.defaultdict
+
+    def _member(self, index: int, name: str) -> Any:
+        cls = self._classes[index]
+        if not issubclass(cls, Enum) or name not in cls.__members__:
+            raise LookupError(f"{cls.__qualname__} has no member {name!r}")
+        member = cls.__members__[name]
+        self._members.setdefault(id(member), (member, dict(member.__dict__)))
+        return member
+
+    def _special(self, name: str, *arguments: Any) -> Any:
+        return self.policy.special_named(name).make(*arguments)
+
+    def _factory(self, name: str) -> Any:
+        return collections.defaultdict(self._factory_named(name))
+
+    def _factory_named(self, name: str) -> Any:
+        if name in FACTORIES:
+            return FACTORIES[name]
+        factories = self.policy.factories()
+        if name not in factories:
+            raise HostileStateError(self._path, f"the factory {name!r}"[:200])
+        return factories[name]
+
+    def _pointer(self, *parts: str) -> Any:
+        return self._guard(self.policy.resolve(parts))
+
+    # --------------------------------------------------------------- guards
+
+    def _find(self, module: str, name: str) -> type:
+        try:
+            cls = self.policy.find_class(module, name)
+            if not issubclass(cls, Enum):
+                shell_class(cls)
+        except UnfitClassError as error:
+            raise LoadError(f"in {self._path.name}", str(error)) from error
+        except LookupError as error:
+            raise LoadError(f"in {self._path.name}", f"no class {module}.{name}") from error
+        return cls
+
+    def _guard(self, living: Any) -> Any:
+        if id(living) not in self._guarded:
+            self._guarded[id(living)] = _Guard(living)
+        return living
+
+    def _check_guards(self) -> None:
+        touched = [g for g in self._guarded.values() if g.restore()]
+        for member, attributes in self._members.values():
+            if not _same(member.__dict__, attributes):
+                member.__dict__.clear()
+                member.__dict__.update(attributes)
+                raise HostileStateError(self._path, f"a change of {member!r}")
+        if touched:
+            raise HostileStateError(self._path, f"a change of {touched[0].cls.__qualname__}")
+
+    def _release(self) -> None:
+        for guard in self._guarded.values():
+            guard.restore()
+            guard.value.__class__ = guard.cls
+        self._guarded.clear()
+
+    def _end(self) -> None:
+        self._settling.clear()
+        if self._gc_was_enabled:
+            gc.enable()
+
+
+class _Guard:
+    """A living object that lies on the stack as a shell, with a copy of what it held."""
+
+    __slots__ = ("attributes", "cls", "content", "value")
+
+    def __init__(self, value: Any) -> None:
+        self.value, self.cls = value, type(value)
+        self.attributes = dict(value.__dict__)
+        self.content = dict(dict.items(value)) if isinstance(value, dict) else None
+        value.__class__ = shell_class(self.cls)
+
+    def restore(self) -> bool:
+        """Put back what was changed; whether anything was."""
+        changed = not _same(self.value.__dict__, self.attributes)
+        if changed:
+            self.value.__dict__.clear()
+            self.value.__dict__.update(self.attributes)
+        if self.content is not None and not _same(self.value, self.content):
+            dict.clear(self.value)
+            dict.update(self.value, self.content)
+            changed = True
+        return changed
+
+
+def _same(now: dict[Any, Any], before: dict[Any, Any]) -> bool:
+    """Whether two dicts hold the very same objects; runs no ``__eq__`` of values."""
+    if dict.__len__(now) != len(before):
+        return False
+    missing = object()
+    return all(before.get(key, missing) is value for key, value in dict.items(now))
+
+
+def _rehash(hashed: set[type]) -> None:
+    """Rebuild the dicts and sets whose keys were shells when they were put in.
+
+    A shell hashes by identity and its class by content.  Which containers hold
+    one is not known; but all were made since the reader started, with the
+    collector off, so they are in the youngest generation.
+    """
+
+    def concerns(key: Any) -> bool:
+        kind = type(key)
+        return kind in hashed or (kind is tuple and any(concerns(part) for part in key))
+
+    for held in gc.get_objects(generation=0):
+        if isinstance(held, dict):
+            if any(concerns(key) for key in dict.keys(held)):
+                # OrderedDict keeps an order of its own beside dict's.
+                kind: Any = dict
+                if isinstance(held, collections.OrderedDict):
+                    kind = collections.OrderedDict
+                items = list(kind.items(held))
+                kind.clear(held)
+                for key, value in items:
+                    kind.__setitem__(held, key, value)
+        elif isinstance(held, set) and any(concerns(member) for member in held):
+            members = list(held)
+            held.clear()
+            held.update(members)

@@ -1,0 +1,216 @@
+"""One store on disk: a checked header, then the object graph as inert bytes.
+
+    byte  size  field                                  (integers little-endian)
+    0     8     magic, ``PRDSTATE``
+    8     4     format version, 1
+    12    4     header length n, bytes
+    16    4     CRC-32 of the header
+    20    4     CRC-32 of bytes 0..19
+    24    n     header, JSON
+    24+n  m     payload, m = ``payload.stored`` of the header; nothing behind it
+
+The header names the store, its cut, who wrote it, every class the payload may
+build, and the stores and objects it shares.  It is checked before a byte of the
+payload is looked at.  The payload is the codec's, compressed with zstd unless
+that would shrink it more than ``RATIO_MAX`` times: so a reader can refuse a
+small file that promises terabytes without refusing anything Perdure writes.
+
+Normative text: docs/on-disk-format.md.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+import zlib
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import zstandard
+
+from perdure.errors import CorruptionError, FormatVersionError, StateError
+from perdure.persistence.keys import ExportId, Lsn, StoreKey
+
+MAGIC = b"PRDSTATE"
+FORMAT = 1
+PREFIX = struct.Struct("<8sIII")
+PREFIX_CRC = struct.Struct("<I")
+HEADER_AT = PREFIX.size + PREFIX_CRC.size
+HEADER_BYTES_MAX = 64 << 20
+RATIO_MAX = 1000
+COMPRESS_FROM_BYTES = 512
+LEVEL = 1
+
+assert HEADER_AT == 24  # noqa: PLR2004 - the table above
+
+
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """What a store has in common with others.
+
+    ``imports`` are objects whose state another store's file carries, ``exports``
+    those this file carries for others, ``stores`` those it points to.
+    """
+
+    stores: frozenset[StoreKey] = frozenset()
+    imports: frozenset[ExportId] = frozenset()
+    exports: frozenset[ExportId] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """A captured object graph: bytes that name classes by their index."""
+
+    payload: bytes
+    classes: tuple[tuple[str, str], ...]
+    shares: Shares = field(default_factory=Shares)
+
+    @property
+    def digest(self) -> str:
+        """Hex digest by which a checkpoint tells a changed store from an unchanged one."""
+        seen = blake2b(self.payload, digest_size=16)
+        seen.update(json.dumps([self.classes, _shares_out(self.shares)]).encode())
+        return seen.hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class StateFile:
+    """A store as it stands in a file."""
+
+    key: StoreKey
+    cut: Lsn
+    written_by: dict[str, str]
+    graph: Graph
+
+
+def encode(state: StateFile) -> bytes:
+    """The file's bytes.  The writer's versions stand in ``written_by``."""
+    raw = state.graph.payload
+    stored, packing = raw, "none"
+    if len(raw) >= COMPRESS_FROM_BYTES:
+        packed = zstandard.ZstdCompressor(level=LEVEL).compress(raw)
+        if len(raw) <= len(packed) * RATIO_MAX and len(packed) < len(raw):
+            stored, packing = packed, "zstd"
+    header = json.dumps(
+        {
+            "store": list(state.key),
+            "cut": state.cut,
+            "written_by": state.written_by,
+            "classes": [list(c) for c in state.graph.classes],
+            "shares": _shares_out(state.graph.shares),
+            "payload": {
+                "packing": packing,
+                "stored": len(stored),
+                "raw": len(raw),
+                "blake2b": blake2b(stored, digest_size=16).hexdigest(),
+            },
+        },
+        separators=(",", ":"),
+    ).encode()
+    prefix = PREFIX.pack(MAGIC, FORMAT, len(header), zlib.crc32(header))
+    return b"".join((prefix, PREFIX_CRC.pack(zlib.crc32(prefix)), header, stored))
+
+
+def decode(data: bytes, *, path: Path) -> StateFile:
+    """Read a state file, checking everything before anything is built from it.
+
+    Args:
+        data: The whole file.
+        path: Named in errors, never opened.
+
+    Raises:
+        CorruptionError: Not a state file, cut short, or a checksum differs.
+        FormatVersionError: Written by a newer Perdure.
+    """
+    header, at = _header(data, path)
+    try:
+        payload = header["payload"]
+        stored = data[at:]
+        _expect(path, "payload length", payload["stored"], len(stored))
+        found = blake2b(stored, digest_size=16).hexdigest()
+        _expect(path, "payload checksum", payload["blake2b"], found)
+        raw = _unpack(stored, payload["packing"], payload["raw"], path)
+        graph = Graph(raw, _classes_in(header["classes"]), _shares_in(header["shares"]))
+        writer = {str(k): str(v) for k, v in header["written_by"].items()}
+        return StateFile(StoreKey.parse(header["store"]), Lsn(int(header["cut"])), writer, graph)
+    except CorruptionError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError, StateError) as error:
+        raise CorruptionError(
+            path, "header", expected="the fields of format 1", found=repr(error)
+        ) from error
+
+
+def _header(data: bytes, path: Path) -> tuple[dict[str, Any], int]:
+    if len(data) < HEADER_AT:
+        raise CorruptionError(path, "length", expected=f">= {HEADER_AT} bytes", found=len(data))
+    magic, version, length, crc = PREFIX.unpack_from(data)
+    _expect(path, "magic", MAGIC, magic)
+    (prefix_crc,) = PREFIX_CRC.unpack_from(data, PREFIX.size)
+    _expect(path, "prefix CRC", zlib.crc32(data[: PREFIX.size]), prefix_crc)
+    if version > FORMAT:
+        raise FormatVersionError(path, found=version, supported=FORMAT)
+    if length > min(HEADER_BYTES_MAX, len(data) - HEADER_AT):
+        raise CorruptionError(
+            path, "header length", expected=f"<= {len(data) - HEADER_AT}", found=length
+        )
+    text = data[HEADER_AT : HEADER_AT + length]
+    _expect(path, "header CRC", crc, zlib.crc32(text))
+    try:
+        header = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise CorruptionError(path, "header", expected="JSON", found=str(error)) from error
+    if not isinstance(header, dict):
+        raise CorruptionError(path, "header", expected="an object", found=type(header).__name__)
+    return header, HEADER_AT + length
+
+
+def _unpack(stored: bytes, packing: str, raw_bytes: int, path: Path) -> bytes:
+    if packing == "none":
+        _expect(path, "raw length", raw_bytes, len(stored))
+        return stored
+    if packing != "zstd":
+        raise CorruptionError(path, "packing", expected="none or zstd", found=packing)
+    if not 0 <= raw_bytes <= len(stored) * RATIO_MAX:
+        raise CorruptionError(
+            path, "raw length", expected=f"<= {len(stored) * RATIO_MAX}", found=raw_bytes
+        )
+    reader = zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(stored)
+    try:
+        raw = reader.read(raw_bytes + 1)
+    except zstandard.ZstdError as error:
+        raise CorruptionError(path, "payload", expected="a zstd frame", found=error) from error
+    _expect(path, "raw length", raw_bytes, len(raw))
+    return bytes(raw)
+
+
+def _expect(path: Path, what: str, expected: object, found: object) -> None:
+    if expected != found:
+        raise CorruptionError(path, what, expected=expected, found=found)
+
+
+def _shares_out(shares: Shares) -> dict[str, list[Any]]:
+    return {
+        "stores": sorted(list(key) for key in shares.stores),
+        "imports": sorted(shares.imports),
+        "exports": sorted(shares.exports),
+    }
+
+
+def _shares_in(data: dict[str, list[Any]]) -> Shares:
+    return Shares(
+        frozenset(StoreKey.parse(key) for key in data["stores"]),
+        frozenset(ExportId(int(i)) for i in data["imports"]),
+        frozenset(ExportId(int(i)) for i in data["exports"]),
+    )
+
+
+def _classes_in(rows: list[Any]) -> tuple[tuple[str, str], ...]:
+    pairs = []
+    for module, name in rows:
+        if not isinstance(module, str) or not isinstance(name, str):
+            raise TypeError(f"class row {module!r}, {name!r}")
+        pairs.append((module, name))
+    return tuple(pairs)
