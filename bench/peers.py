@@ -164,7 +164,7 @@ def spawned(
     health: str,
     *,
     cwd: str,
-    ready: Callable[[Response], bool],
+    ready: Callable[[Response], bool] | None,
 ) -> Iterator[Running]:
     """Run a command until the block ends; the block starts when ``health`` answers."""
     start = time.perf_counter()
@@ -186,8 +186,12 @@ def free_port() -> int:
 
 
 def _wait_ready(
-    process: subprocess.Popen[bytes], port: int, health: str, ready: Callable[[Response], bool]
+    process: subprocess.Popen[bytes],
+    port: int,
+    health: str,
+    ready: Callable[[Response], bool] | None,
 ) -> None:
+    """Ask until ``ready`` accepts the answer; with None, until the port is open."""
     request = f"GET {health} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode()
     deadline = time.monotonic() + READY_TIMEOUT_S
     while time.monotonic() < deadline:
@@ -195,6 +199,9 @@ def _wait_ready(
             raise PeerError(f"{process.args} ended with {process.returncode}")
         client = Client(port)
         try:
+            if ready is None:
+                socket.create_connection(("127.0.0.1", port)).close()
+                return
             if ready(client.call(request)):
                 return
         except (OSError, TruncatedError, MalformedError):
