@@ -14,7 +14,8 @@ def make_table(dynamodb, name, *, keys=("id",), **more):
     return dynamodb.create_table(
         TableName=name,
         KeySchema=[
-            {"AttributeName": k, "KeyType": t} for k, t in zip(keys, ("HASH", "RANGE"), strict=False)
+            {"AttributeName": k, "KeyType": t}
+            for k, t in zip(keys, ("HASH", "RANGE"), strict=False)
         ],
         AttributeDefinitions=[{"AttributeName": n, "AttributeType": "S"} for n in sorted(names)],
         BillingMode="PAY_PER_REQUEST",
@@ -213,7 +214,9 @@ def test_batches_and_scans(aws):
         ]
         dynamodb.batch_write_item(RequestItems={"many": items})
     yield
-    pages = dynamodb.get_paginator("scan").paginate(TableName="many", PaginationConfig={"PageSize": 7})
+    pages = dynamodb.get_paginator("scan").paginate(
+        TableName="many", PaginationConfig={"PageSize": 7}
+    )
     assert sorted(i["id"]["S"] for page in pages for i in page["Items"]) == [
         f"{n:02d}" for n in range(40)
     ]
@@ -256,9 +259,7 @@ def test_settings_of_a_table(aws):
     backups = dynamodb.describe_continuous_backups(TableName="settings")
     recovery = backups["ContinuousBackupsDescription"]["PointInTimeRecoveryDescription"]
     assert recovery["PointInTimeRecoveryStatus"] == "ENABLED"
-    dynamodb.restore_table_from_backup(
-        TargetTableName="restored", BackupArn=backup["BackupArn"]
-    )
+    dynamodb.restore_table_from_backup(TargetTableName="restored", BackupArn=backup["BackupArn"])
     assert dynamodb.scan(TableName="restored")["Items"] == [{"id": s("saved")}]
 
 

@@ -23,9 +23,7 @@ def test_old_version_is_readable(aws):
     """Every version of an object reads back after a restart, under its old version id."""
     s3 = aws.client("s3")
     s3.create_bucket(Bucket="versions")
-    s3.put_bucket_versioning(
-        Bucket="versions", VersioningConfiguration={"Status": "Enabled"}
-    )
+    s3.put_bucket_versioning(Bucket="versions", VersioningConfiguration={"Status": "Enabled"})
     ids = [
         s3.put_object(Bucket="versions", Key="doc", Body=f"text {number}".encode())["VersionId"]
         for number in range(3)
@@ -128,7 +126,9 @@ def test_tags_acl_lifecycle_and_policy(aws):
     """Tags of objects and buckets, ACLs, lifecycle rules, CORS and policies survive."""
     s3 = aws.client("s3")
     s3.create_bucket(Bucket="ruled")
-    s3.put_object(Bucket="ruled", Key="k", Body=b"x", Tagging="colour=red&size=s", ACL="public-read")
+    s3.put_object(
+        Bucket="ruled", Key="k", Body=b"x", Tagging="colour=red&size=s", ACL="public-read"
+    )
     s3.put_bucket_tagging(Bucket="ruled", Tagging={"TagSet": [{"Key": "team", "Value": "a"}]})
     s3.put_bucket_acl(Bucket="ruled", ACL="public-read")
     rule = {
@@ -137,9 +137,7 @@ def test_tags_acl_lifecycle_and_policy(aws):
         "Filter": {"Prefix": "logs/"},
         "Expiration": {"Days": 30},
     }
-    s3.put_bucket_lifecycle_configuration(
-        Bucket="ruled", LifecycleConfiguration={"Rules": [rule]}
-    )
+    s3.put_bucket_lifecycle_configuration(Bucket="ruled", LifecycleConfiguration={"Rules": [rule]})
     cors = {"AllowedMethods": ["GET"], "AllowedOrigins": ["https://example.org"]}
     s3.put_bucket_cors(Bucket="ruled", CORSConfiguration={"CORSRules": [cors]})
     policy = {
@@ -199,9 +197,7 @@ def test_notifications_fire(aws):
     s3.put_bucket_notification_configuration(
         Bucket="noisy",
         NotificationConfiguration={
-            "QueueConfigurations": [
-                {"QueueArn": arn["QueueArn"], "Events": ["s3:ObjectCreated:*"]}
-            ]
+            "QueueConfigurations": [{"QueueArn": arn["QueueArn"], "Events": ["s3:ObjectCreated:*"]}]
         },
     )
     sqs.purge_queue(QueueUrl=queue)

@@ -19,7 +19,6 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from perdure import __version__
@@ -329,10 +328,3 @@ class Lifecycle:
                 "reason": reason,
             }
         return shown
-
-
-def where(path: Path | None) -> str:
-    """One line about where state is kept, for the log."""
-    if path is None:
-        return "persistence is off: state is lost at a stop (set DATA_DIR to keep it)"
-    return f"state is kept in {path.absolute()}"
