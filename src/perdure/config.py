@@ -65,7 +65,6 @@ class Config:
     snapshot_load_strategy: LoadStrategy
     snapshot_flush_interval: float
     gateway_listen: tuple[Address, ...]
-    localstack_host: Address
     services: frozenset[str] | None
     eager_service_loading: bool
     allow_nonstandard_regions: bool
@@ -211,13 +210,6 @@ SETTINGS = (
         _addresses,
         "host:port, separated by commas; port 0 = any free one",
         "Where the server listens. In a container the default is 0.0.0.0:4566.",
-    ),
-    Setting(
-        "LOCALSTACK_HOST",
-        "localhost.localstack.cloud:4566",
-        _address,
-        "host:port",
-        "The host by which virtual-host requests (`<bucket>.s3.<host>`) are recognised.",
     ),
     Setting(
         "SERVICES",

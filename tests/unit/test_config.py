@@ -65,7 +65,6 @@ def test_empty_variable_counts_as_not_set(setting):
         ("GATEWAY_LISTEN", "4566"),
         ("GATEWAY_LISTEN", "127.0.0.1:65536"),
         ("GATEWAY_LISTEN", "127.0.0.1:4566,"),
-        ("LOCALSTACK_HOST", "localhost"),
         ("EAGER_SERVICE_LOADING", "2"),
         ("ALLOW_NONSTANDARD_REGIONS", "on"),
         ("DEFAULT_REGION", "../x"),
@@ -157,7 +156,6 @@ def test_shown_values_can_be_typed_back():
         "PERSISTENCE": "1",
         "SNAPSHOT_SAVE_STRATEGY": "MANUAL",
         "SNAPSHOT_FLUSH_INTERVAL": "0.5",
-        "LOCALSTACK_HOST": "aws.test:80",
         "SERVICES": "s3,sqs",
     }
     found = config.load(environ)

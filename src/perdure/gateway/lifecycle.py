@@ -26,7 +26,7 @@ from perdure.config import Config, LoadStrategy, SaveStrategy
 from perdure.engine.core import Engine, stores_by_state
 from perdure.engine.lock import ENGINE_LOCK
 from perdure.engine.process import PROCESS_KEY
-from perdure.errors import PerdureError, StateError
+from perdure.errors import NotRestoredError, PerdureError, StateError
 from perdure.persistence.checkpoint import Checkpointer, Cut
 from perdure.persistence.directory import Directory, open_directory
 from perdure.persistence.files import Files
@@ -58,6 +58,8 @@ class Lifecycle:
         # What each saved store shares; the engine reads it, saves update it.
         self._shares: dict[StoreKey, Shares] = {}
         self._saving = threading.Lock()
+        # Before that a save would replace what is on disk by next to nothing.
+        self._restored = False
         # Under MANUAL loading, until something is loaded: what is in memory is all
         # there is, and a save sets the files on disk aside.
         self._detached = False
@@ -108,6 +110,7 @@ class Lifecycle:
                 self._make_known()
                 if self.config.snapshot_load_strategy is LoadStrategy.ON_STARTUP:
                     self.engine.load_all()
+        self._restored = True
         if self.phase == "initializing":
             self.phase = "initialized"
 
@@ -116,7 +119,8 @@ class Lifecycle:
         if self._directory is None:
             return
         try:
-            if self.config.snapshot_save_strategy is not SaveStrategy.MANUAL:
+            by_itself = self.config.snapshot_save_strategy is not SaveStrategy.MANUAL
+            if by_itself and self._restored:
                 saved = self.save()
                 log.info("saved %d stores at cut %d", len(saved.written), self.cut)
         finally:
@@ -153,6 +157,8 @@ class Lifecycle:
         Raises:
             StateError: Nothing was published; the previous checkpoint is live.
         """
+        if not self._restored:
+            raise NotRestoredError(self.checkpointer.directory.path)
         with self._saving:
             try:
                 saved = self._save(module, everything=everything)

@@ -83,7 +83,6 @@ class Server:
         self.pipeline = Pipeline(engine, saver)
         self.app = App(
             Classifier(
-                own_host=config.localstack_host.host,
                 default_region=config.default_region,
                 any_region=config.allow_nonstandard_regions,
                 only=config.services,

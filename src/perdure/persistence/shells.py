@@ -116,7 +116,7 @@ def _layout_base(cls: type) -> type:
 def _empty_class(base: type, *, with_dict: bool) -> type:
     namespace: dict[str, Any] = {} if with_dict else {"__slots__": ()}
     # Generic refuses a subclass without parameters.
-    bases: tuple[Any, ...] = (typing.Generic[_T],) if base is _GENERIC else (base,)
+    bases: tuple[Any, ...] = (cast("Any", typing.Generic)[_T],) if base is _GENERIC else (base,)
     shell: Any = types.new_class("Shell", bases, exec_body=lambda ns: ns.update(namespace))
     if getattr(shell, "__abstractmethods__", None):
         shell.__abstractmethods__ = frozenset()
