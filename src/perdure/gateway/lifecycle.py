@@ -60,6 +60,8 @@ class Lifecycle:
         self._saving = threading.Lock()
         # Before that a save would replace what is on disk by next to nothing.
         self._restored = False
+        # Captured, so no longer dirty, and not on disk yet.
+        self._publishing: frozenset[StoreKey] = frozenset()
         # Under MANUAL loading, until something is loaded: what is in memory is all
         # there is, and a save sets the files on disk aside.
         self._detached = False
@@ -179,7 +181,9 @@ class Lifecycle:
             wanted = self._wanted(module, everything=everything)
             if not wanted and self.checkpointer.manifest.process is not None:
                 return Saved()
+            self._publishing = frozenset(wanted)
             captured = self.engine.capture(wanted)
+            self._publishing |= captured.graphs.keys()
             process = self.engine.capture_process()
             # A thread may have changed state without a call: every cut has its own number.
             self.engine.calls = max(self.engine.calls, self.cut + 1)
@@ -196,6 +200,8 @@ class Lifecycle:
             with ENGINE_LOCK:
                 self.engine.changed_again(captured.graphs.keys())
             raise
+        finally:
+            self._publishing = frozenset()
         if self._detached:
             self._detached = False
             with ENGINE_LOCK:
@@ -317,12 +323,15 @@ class Lifecycle:
         }
 
     def _stores_health(self) -> dict[str, Any]:
+        # In this order: a save that ends in between is then shown as done or as not yet.
+        states, publishing = stores_by_state(), self._publishing
         entries = self.checkpointer.manifest.stores
-        states = stores_by_state()
         shown: dict[str, Any] = {}
         for key in sorted({*states, *entries}, key=str):
             entry = entries.get(key)
             status, reason = states.get(key, "unloaded"), None
+            if status == "saved" and (key in publishing or entry is None):
+                status = "changed"
             if status == "quarantined":
                 reason = self.engine.quarantined().get(key)
             elif key in self.failures:
