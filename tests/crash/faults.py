@@ -167,6 +167,11 @@ class FaultyFiles(Files):
             raise PowerLoss(name)
         return result
 
+    def continuing(self, other: FaultyFiles) -> FaultyFiles:
+        """Take over what another one noted about the same disk; returns itself."""
+        self._disk = other._disk
+        return self
+
     def after_power_loss(self, target: Path, kept: Kept) -> Path:
         """Build in ``target`` what the next start finds; returns it."""
         assert self._disk is not None

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from perdure.engine.policy import POLICY
 from perdure.engine.sharing import SHARING
 from perdure.engine.stores import STORES
-from perdure.errors import CaptureError
+from perdure.errors import CaptureError, StateError
 from perdure.persistence.keys import ExportId, StoreKey
 from perdure.persistence.statefile import Graph, Shares
 from perdure.persistence.writer import Writer
@@ -45,6 +45,12 @@ class _Capture:
         if store is None:
             return
         self.seen_ids[key] = SHARING.last
+        try:
+            StoreKey.parse(key)
+        except StateError as error:
+            # A manifest that names it could never be read again.
+            self.fail(key, CaptureError(str(key), "(its key)", str(error)))
+            return
         try:
             self.result.graphs[key] = Writer(POLICY, SHARING, key).dump(store.__dict__)
         except CaptureError as error:

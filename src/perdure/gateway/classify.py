@@ -22,6 +22,8 @@ from perdure.errors import RequestError
 
 ACCOUNT = re.compile(r"\d{12}")
 REGION = re.compile(r"[a-z]{2,}(-[a-z]+)+-\d+|global|aws-global")
+# A region becomes part of a file's name.
+ANY_REGION = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 QUEUE_PATH = re.compile(r"/queue/(?P<region>[a-z0-9-]+)(?P<rest>/\d{12}/[^/]+)/?")
 SQS_HOST = re.compile(r"(?:(?P<region>[a-z0-9-]+)\.queue|sqs\.(?P<region2>[a-z0-9-]+))\.")
 S3_HOST = re.compile(
@@ -106,6 +108,12 @@ class Classifier:
 
     def _region(self, region: str | None, service: Service) -> str:
         region = region or self.default_region
+        if not ANY_REGION.fullmatch(region):
+            raise RequestError(
+                "InvalidRegion",
+                f"{region!r} cannot be a region: lower-case letters, digits and hyphens, up to 63",
+                status=400,
+            )
         if not self.any_region and not REGION.fullmatch(region):
             raise RequestError(
                 "InvalidRegion",

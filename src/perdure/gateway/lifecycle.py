@@ -186,7 +186,7 @@ class Lifecycle:
             self._publishing |= captured.graphs.keys()
             process = self.engine.capture_process()
             # A thread may have changed state without a call: every cut has its own number.
-            self.engine.calls = max(self.engine.calls, self.cut + 1)
+            self.engine.calls = max(self.engine.calls, self.checkpointer.next_cut)
             cut = Cut(
                 Lsn(self.engine.calls),
                 captured.graphs,

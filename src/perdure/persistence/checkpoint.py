@@ -47,6 +47,17 @@ class Checkpointer:
     def __init__(self, directory: Directory) -> None:
         self.directory = directory
         self.manifest = manifests.read(directory.path)
+        self._attempted = self.manifest.cut
+
+    @property
+    def next_cut(self) -> Lsn:
+        """The lowest cut the next checkpoint may have.
+
+        A publish that failed may still have become the one on disk: its last step
+        is an fsync.  So no cut is used twice, else the next attempt would write over
+        files which that manifest names.
+        """
+        return Lsn(self._attempted + 1)
 
     def publish(self, cut: Cut, *, replace: bool = False) -> list[StoreKey]:
         """Make a cut the live checkpoint; writes only stores whose digest changed.
@@ -60,11 +71,17 @@ class Checkpointer:
             The stores that were written.
 
         Raises:
-            DurabilityError: The previous checkpoint is still the live one.
+            DurabilityError: The previous checkpoint is still the live one here; the
+                next start finds it, or this one.
+            StateError: A key could not be read back; nothing was written.
 
         Durability:
             When this returns, the next start finds this cut.
         """
+        assert cut.cut >= self.next_cut, f"cut {cut.cut} was used, {self.next_cut} is next"
+        for key in cut.graphs:
+            StoreKey.parse(key)
+        self._attempted = cut.cut
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         old = Manifest() if replace else self.manifest
         changed = _changed(cut, old)

@@ -29,6 +29,7 @@ from perdure.errors import (
     ForeignDirectoryError,
     FormatVersionError,
     LockedError,
+    StateError,
     UnusableDirectoryError,
 )
 from perdure.persistence.files import TEMPORARY, Files
@@ -69,17 +70,25 @@ class Directory:
     def sweep(self, live: Manifest) -> list[str]:
         """Remove what a checkpoint that did not finish left behind.
 
+        Without any manifest, state files are set aside instead.
+
         Returns:
-            The files removed, relative to the directory.
+            The files removed or set aside, relative to the directory.
         """
         named = live.files()
         removed = []
         for path in (*self.path.glob(f"{STATES}/**/*"), *self.path.glob(f"*{TEMPORARY}")):
             relative = path.relative_to(self.path).as_posix()
             left = path.suffix in (".state", TEMPORARY) and relative not in named
-            if left and path.is_file():
+            if not left or not path.is_file():
+                continue
+            if path.suffix == ".state" and live == Manifest():
+                # A first checkpoint that did not finish; or its manifest was lost,
+                # and then this is the only copy.
+                self.set_aside(relative)
+            else:
                 self.files.remove(path, what="sweep")
-                removed.append(relative)
+            removed.append(relative)
         return removed
 
     def set_aside(self, file: str) -> str | None:
@@ -129,23 +138,34 @@ def open_directory(path: Path, *, files: Files, version: str) -> Directory:
         StateError: It cannot be used; the disk is as it was.
     """
     path = path.absolute()
-    exists = recognise(path)
-    created = _create_folders(path)
-    lock = -1
+    recognise(path)
+    created = _create_folders(path, files)
     try:
+        has_lock_file = (path / LOCK).exists()
         lock = _lock(path)
-        identity = read_identity(path) if exists else _new_identity(path, files, version)
     except BaseException:
-        if lock >= 0:
-            os.close(lock)
+        # Locked by another: whatever is in there is the other's.
+        _remove_folders(created)
+        raise
+    exists = True
+    try:
+        # Another process may have made it since the first look.
+        exists = recognise(path)
+        identity = read_identity(path) if exists else _new_identity(path, files, version)
+    except StateError:
         if not exists:
-            _undo(path, created)
+            _remove_files(path, [] if has_lock_file else [LOCK])
+        os.close(lock)
+        _remove_folders(created)
+        raise
+    except BaseException:
+        os.close(lock)
         raise
     return Directory(path, files, identity, not exists, lock)
 
 
-def _create_folders(path: Path) -> list[Path]:
-    """Make the missing folders; which ones, innermost last."""
+def _create_folders(path: Path, files: Files) -> list[Path]:
+    """Make the missing folders, each durable in its parent; which ones, innermost last."""
     missing = []
     folder = path
     while not folder.exists():
@@ -160,22 +180,28 @@ def _create_folders(path: Path) -> list[Path]:
         for new in reversed(missing):
             new.mkdir(mode=0o700)
             made.append(new)
-    except OSError as error:
-        _undo(path, made)
-        raise UnusableDirectoryError(path, error.strerror or str(error)) from error
+            files.sync_folder(new.parent, what="directory")
+    except (OSError, DurabilityError) as error:
+        _remove_folders(made)
+        reason = error.reason if isinstance(error, DurabilityError) else error.strerror
+        raise UnusableDirectoryError(path, reason or str(error)) from error
     return made
 
 
-def _undo(path: Path, created: list[Path]) -> None:
-    for name in (IDENTITY, IDENTITY + TEMPORARY, LOCK):
+def _remove_files(path: Path, more: list[str]) -> None:
+    for name in (IDENTITY, IDENTITY + TEMPORARY, *more):
         with suppress(OSError):
             (path / name).unlink()
+
+
+def _remove_folders(created: list[Path]) -> None:
     for folder in reversed(created):
         with suppress(OSError):
             folder.rmdir()
 
 
 def _lock(path: Path) -> int:
+    existed = (path / LOCK).exists()
     try:
         descriptor = os.open(path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
@@ -189,6 +215,8 @@ def _lock(path: Path) -> int:
         os.close(descriptor)
         raise LockedError(path, owner or "another process") from error
     except OSError as error:
+        if not existed:
+            (path / LOCK).unlink(missing_ok=True)
         os.close(descriptor)
         raise UnusableDirectoryError(path, error.strerror or str(error)) from error
     return descriptor

@@ -84,7 +84,13 @@ class Files:
         for new in reversed(missing):
             make = partial(new.mkdir, mode=0o700, exist_ok=True)
             self.step(f"{what}.mkdir", new, make)
-            self.sync_folder(new.parent, what=what)
+            try:
+                self.sync_folder(new.parent, what=what)
+            except DurabilityError:
+                # Else the next attempt would find it and never make it durable.
+                with suppress(OSError):
+                    new.rmdir()
+                raise
 
     def sync_folder(self, folder: Path, *, what: str) -> None:
         """Make renames and removals in ``folder`` durable."""

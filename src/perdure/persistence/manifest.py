@@ -16,7 +16,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from perdure.errors import CorruptionError, FormatVersionError, StateError
@@ -191,17 +191,16 @@ def _entry_out(entry: Entry) -> dict[str, Any]:
 
 def _entry_in(row: dict[str, Any]) -> Entry:
     key = StoreKey.parse(row["store"])
-    file = str(row["file"])
-    parts = PurePosixPath(file).parts
-    if parts[:1] != (STATES,) or ".." in parts or not file.endswith(".state"):
-        raise StateError(f"{file!r} is no place for a state file")
+    file, cut = row["file"], Lsn(int(row["cut"]))
+    if file != file_for(key, cut):
+        raise StateError(f"{file!r} is no place for the state of {key} at {cut}")
     return Entry(
         key=key,
         file=file,
         bytes=int(row["bytes"]),
         checksum=str(row["checksum"]),
         digest=str(row["digest"]),
-        cut=Lsn(int(row["cut"])),
+        cut=cut,
         saved_at=str(row["saved_at"]),
         shares=Shares(
             frozenset(StoreKey.parse(k) for k in row["stores"]),

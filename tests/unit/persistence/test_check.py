@@ -1,0 +1,107 @@
+"""Check: says what a directory holds, file by file, and changes nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from perdure.errors import CorruptionError, ForeignDirectoryError, StateError
+from perdure.persistence import manifest as manifests
+from perdure.persistence.check import check_directory
+from perdure.persistence.files import Files
+from perdure.persistence.keys import ExportId
+from perdure.persistence.statefile import Shares
+from tests.unit.persistence.plain_checkpoint import cut, files_below, graph, key, opened
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A directory with one checkpoint of two stores that share an object."""
+    live = opened(tmp_path)
+    exports = Shares(exports=frozenset({ExportId(1)}))
+    imports = Shares(frozenset({key("s3")}), frozenset({ExportId(1)}))
+    live.publish(cut(1, {"s3": graph(1, exports), "cloudformation": graph(2, imports)}))
+    live.directory.close()
+    return tmp_path
+
+
+def file_of(path: Path, module: str) -> Path:
+    return path / manifests.read(path).stores[key(module)].file
+
+
+def test_a_whole_directory_is_clean(path: Path) -> None:
+    """A checkpoint that is as it was written is clean, with its cut and number of stores."""
+    report = check_directory(path)
+
+    assert (report.verdict, report.cut, report.stores) == ("clean", 1, 2)
+    assert json.loads(json.dumps(report.to_json()))["verdict"] == "clean"
+
+
+DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
+    "gone": (lambda p: p.unlink(), "missing"),
+    "cut": (lambda p: p.write_bytes(p.read_bytes()[:-1]), "corrupt"),
+    "flipped": (lambda p: p.write_bytes(p.read_bytes()[:-1] + b"#"), "corrupt"),
+    "empty": (lambda p: p.write_bytes(b""), "corrupt"),
+    "newer": (lambda p: p.write_bytes(_newer(p.read_bytes())), "unreadable"),
+}
+
+
+def _newer(data: bytes) -> bytes:
+    import zlib
+
+    prefix = data[:8] + b"\x09\0\0\0" + data[12:20]
+    return prefix + zlib.crc32(prefix).to_bytes(4, "little") + data[24:]
+
+
+@pytest.mark.parametrize(("damage", "verdict"), DAMAGE.values(), ids=DAMAGE.keys())
+def test_damage_is_found_and_left(
+    path: Path, damage: Callable[[Path], object], verdict: str
+) -> None:
+    """Each damaged file is one finding with path, reason and hint; the others are checked too."""
+    file = file_of(path, "cloudformation")
+    damage(file)
+    before = files_below(path)
+
+    report = check_directory(path)
+
+    assert [(f.verdict, f.path) for f in report.findings] == [
+        (verdict, str(file.relative_to(path)))
+    ]
+    assert report.findings[0].reason
+    assert report.findings[0].hint
+    assert report.verdict == "damaged"
+    assert files_below(path) == before
+
+
+def test_a_reference_to_nothing_is_found(path: Path) -> None:
+    """A shared object that no file carries is a finding of the store that refers to it."""
+    live = manifests.read(path)
+    stores = {k: e for k, e in live.stores.items() if k.module != "s3"}
+    manifests.publish(Files(), path, dataclasses.replace(live, stores=stores))
+
+    found = check_directory(path).findings
+
+    assert [f.verdict for f in found] == ["dangling"]
+    assert "object 1" in found[0].reason
+
+
+def test_what_is_no_state_directory_is_no_verdict(tmp_path: Path) -> None:
+    """A folder of something else, an empty or a missing one are errors, not clean."""
+    for path in (tmp_path, tmp_path / "none"):
+        with pytest.raises(ForeignDirectoryError):
+            check_directory(path)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StateError):
+        check_directory(tmp_path / "file")
+
+
+def test_an_unreadable_manifest_is_no_verdict(path: Path) -> None:
+    """If nothing says which files are live, that is the error."""
+    (path / manifests.NAME).write_text("{")
+
+    with pytest.raises(CorruptionError):
+        check_directory(path)

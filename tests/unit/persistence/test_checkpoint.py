@@ -1,0 +1,212 @@
+"""Checkpoints: only what changed is written, and nothing live is lost on the way."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from perdure.errors import CorruptionError, DurabilityError, StateError
+from perdure.persistence.checkpoint import Checkpointer
+from perdure.persistence.keys import StoreKey
+from tests.crash.faults import FaultyFiles
+from tests.unit.persistence.plain_checkpoint import cut, files_below, graph, key, opened, values
+
+
+@pytest.fixture
+def live(tmp_path: Path) -> Iterator[Checkpointer]:
+    """An opened, empty directory."""
+    checkpointer = opened(tmp_path / "state")
+    yield checkpointer
+    checkpointer.directory.close()
+
+
+def names(live: Checkpointer) -> set[str]:
+    return {p.name for p in live.directory.path.rglob("*.state") if "quarantine" not in p.parts}
+
+
+def test_a_cut_reads_back(live: Checkpointer) -> None:
+    """What was published is what the next start finds, whole and at that cut."""
+    assert live.read_process() is None
+    written = live.publish(cut(1, {"s3": 1, "sqs": "x"}, process={"ids": 5}))
+
+    assert set(written) == {key("s3"), key("sqs")}
+    again = Checkpointer(live.directory)
+    assert again.manifest == live.manifest
+    assert values(again) == {"s3": 1, "sqs": "x", "process": {"ids": 5}}
+    assert (again.manifest.cut, again.manifest.last_id) == (1, 1)
+
+
+def test_only_what_changed_is_written(live: Checkpointer) -> None:
+    """A store whose digest is the same keeps its file and its cut."""
+    live.publish(cut(1, {"s3": 1, "sqs": 1}))
+
+    assert live.publish(cut(2, {"s3": 1, "sqs": 2})) == [key("sqs")]
+    assert live.manifest.stores[key("s3")].cut == 1
+    assert live.manifest.stores[key("sqs")].cut == 2
+    assert names(live) == {"us-east-1.1.state", "us-east-1.2.state", "all.1.state"}
+
+
+def test_nothing_changed_writes_nothing(live: Checkpointer) -> None:
+    """Publishing an unchanged cut leaves the disk as it is."""
+    live.publish(cut(1, {"s3": 1}))
+    before = files_below(live.directory.path)
+
+    assert live.publish(cut(2, {"s3": 1})) == []
+    assert files_below(live.directory.path) == before
+
+
+def test_stores_not_in_the_cut_stay(live: Checkpointer) -> None:
+    """A cut names the stores that may have changed; the others stay live."""
+    live.publish(cut(1, {"s3": 1, "sqs": 1}))
+    live.publish(cut(2, {"s3": 2}))
+
+    assert values(live) == {"s3": 2, "sqs": 1, "process": None}
+
+
+def test_a_changed_process_alone_is_published(live: Checkpointer) -> None:
+    """What belongs to no store is published even if no store changed."""
+    live.publish(cut(1, {"s3": 1}, process=1))
+
+    assert live.publish(cut(2, {}, process=2)) == []
+    assert values(Checkpointer(live.directory)) == {"s3": 1, "process": 2}
+
+
+def test_superseded_files_are_removed(live: Checkpointer) -> None:
+    """A file the new manifest does not name is gone, and no other."""
+    for number in (1, 2, 3):
+        live.publish(cut(number, {"s3": number, "sqs": 0}, process=number))
+
+    assert {str(e.file) for e in live.manifest.entries} == {
+        "api_states/000000000000/s3/us-east-1.3.state",
+        "api_states/000000000000/sqs/us-east-1.1.state",
+    }
+    assert len(names(live)) == 3
+    assert live.directory.sweep(live.manifest) == []
+
+
+def test_a_superseded_file_that_cannot_be_removed_is_told_and_swept(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A failed removal is a warning; the checkpoint holds, the next start sweeps."""
+    live = opened(tmp_path)
+    live.publish(cut(1, {"s3": 1}))
+    live.directory.files = FaultyFiles(at=1, fault="fail-once", only="state.unlink")
+    with caplog.at_level(logging.WARNING):
+        live.publish(cut(2, {"s3": 2}))
+    live.directory.close()
+
+    assert "superseded file stays" in caplog.text
+    again = opened(tmp_path)
+    assert values(again)["s3"] == 2
+    assert len(list(tmp_path.rglob("*.state"))) == 2
+    again.directory.close()
+
+
+def test_replacing_sets_what_was_live_aside(live: Checkpointer) -> None:
+    """A cut that holds all there is leaves the files it replaces in quarantine."""
+    live.publish(cut(1, {"s3": "old", "sqs": "old"}, process="old"))
+    before = set(files_below(live.directory.path).values())
+
+    live.publish(cut(2, {"s3": "new"}), replace=True)
+
+    assert values(Checkpointer(live.directory)) == {"s3": "new", "process": None}
+    aside = list((live.directory.path / "quarantine").iterdir())
+    assert len(aside) == 3
+    assert {p.read_bytes() for p in aside} < before
+
+
+def test_replacing_by_nothing_is_a_checkpoint_too(live: Checkpointer) -> None:
+    """An empty cut that replaces all leaves no store live."""
+    live.publish(cut(1, {"s3": 1}))
+    live.publish(cut(2, {}), replace=True)
+
+    assert values(live) == {"process": None}
+
+
+def test_dropped_stores_are_set_aside(live: Checkpointer) -> None:
+    """Dropping publishes a manifest without the stores; their files are kept aside."""
+    live.publish(cut(1, {"s3": 1, "sqs": 1}))
+    live.drop(frozenset({key("s3"), key("ec2")}))
+
+    assert values(Checkpointer(live.directory)) == {"sqs": 1, "process": None}
+    assert len(list((live.directory.path / "quarantine").iterdir())) == 1
+    live.drop(frozenset({key("ec2")}))
+    assert len(list((live.directory.path / "quarantine").iterdir())) == 1
+
+
+@pytest.mark.parametrize("fault", ["fail-once", "fail-on"])
+def test_a_failure_at_any_step_leaves_the_old_checkpoint_readable(
+    tmp_path: Path, fault: str
+) -> None:
+    """After a failed publish the living process still reads the checkpoint it knows."""
+    for step in itertools.count(1):
+        path = tmp_path / str(step)
+        live = opened(path)
+        live.publish(cut(1, {"s3": 1, "sqs": 1}))
+        files = FaultyFiles(at=step, fault=fault)
+        live.directory.files = files
+        try:
+            live.publish(cut(2, {"s3": 2}, process=2))
+        except DurabilityError:
+            assert values(live) == {"s3": 1, "sqs": 1, "process": None}
+            live.directory.files = FaultyFiles()
+            live.publish(cut(3, {"s3": 3}, process=3))
+            assert values(live) == {"s3": 3, "sqs": 1, "process": 3}
+        else:
+            assert values(live) == {"s3": 2, "sqs": 1, "process": 2}
+        live.directory.close()
+        if not files.happened:
+            return
+
+
+def test_a_store_that_could_not_be_read_back_is_never_published(live: Checkpointer) -> None:
+    """A key that is unsafe in a path would make the whole manifest unreadable."""
+    live.publish(cut(1, {"s3": 1}))
+    for region in ("..", "US-EAST", "a/b", "", "mars\n"):
+        bad = StoreKey("s3", "000000000000", region)
+        odd = cut(2, {})
+        object.__setattr__(odd, "graphs", {bad: graph(2)})
+        with pytest.raises(StateError, match="not a store key"):
+            live.publish(odd)
+
+    assert values(Checkpointer(live.directory)) == {"s3": 1, "process": None}
+
+
+def test_no_cut_is_used_twice(live: Checkpointer) -> None:
+    """A cut that was tried, even in vain, is behind; trying it again is our own mistake."""
+    assert live.next_cut == 1
+    live.publish(cut(1, {"s3": 1}))
+    live.directory.files = FaultyFiles(at=1, fault="fail-once")
+    with pytest.raises(DurabilityError):
+        live.publish(cut(5, {"s3": 2}))
+
+    assert live.next_cut == 6
+    with pytest.raises(AssertionError, match="cut 5 was used"):
+        live.publish(cut(5, {"s3": 2}))
+
+
+def test_a_missing_or_exchanged_file_is_corruption(live: Checkpointer) -> None:
+    """A file that is gone, another one, or an older one is named, not loaded."""
+    live.publish(cut(1, {"s3": 1, "sqs": 1}))
+    old = live.directory.path / live.manifest.stores[key("s3")].file
+    old_bytes = old.read_bytes()
+    live.publish(cut(2, {"s3": 2, "sqs": 2}))
+    s3, sqs = (live.directory.path / live.manifest.stores[key(m)].file for m in ("s3", "sqs"))
+
+    s3.write_bytes(old_bytes)
+    with pytest.raises(CorruptionError, match="file checksum"):
+        live.read(key("s3"))
+    s3.write_bytes(sqs.read_bytes())
+    with pytest.raises(CorruptionError, match="file checksum"):
+        live.read(key("s3"))
+    s3.unlink()
+    with pytest.raises(CorruptionError, match="a readable file"):
+        live.read(key("s3"))
+    os.mkdir(s3)
+    with pytest.raises(CorruptionError, match="a readable file"):
+        live.read(key("s3"))

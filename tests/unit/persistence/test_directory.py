@@ -1,0 +1,275 @@
+"""The directory: recognised, created, locked; and left as it was whenever it is refused."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from perdure.errors import (
+    CorruptionError,
+    ForeignDirectoryError,
+    FormatVersionError,
+    LockedError,
+    StateError,
+    UnusableDirectoryError,
+)
+from perdure.persistence import directory
+from perdure.persistence.directory import IDENTITY, LOCK, Directory, open_directory, recognise
+from perdure.persistence.files import Files
+from perdure.persistence.manifest import Manifest
+from tests.crash.faults import FaultyFiles, PowerLoss
+
+
+def opened(path: Path, files: Files | None = None) -> Directory:
+    return open_directory(path, files=files or Files(), version="1.2.3")
+
+
+def tree(path: Path) -> dict[str, bytes | None]:
+    """All that lies below a folder."""
+    return {
+        str(p.relative_to(path)): p.read_bytes() if p.is_file() else None
+        for p in sorted(path.rglob("*"))
+    }
+
+
+@contextmanager
+def held_lock(path: Path) -> Iterator[None]:
+    descriptor = os.open(path / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    os.pwrite(descriptor, b"process 77\n", 0)
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def test_a_new_directory_is_made_with_its_parents(tmp_path: Path) -> None:
+    """Opening a path that is not there creates it, with identity and lock, readable by its user."""
+    found = opened(tmp_path / "a" / "b" / "c")
+
+    assert found.is_new
+    assert set(os.listdir(found.path)) == {IDENTITY, LOCK}
+    assert found.identity["created_by"] == "1.2.3"
+    assert (tmp_path / "a").stat().st_mode & 0o077 == 0
+    found.close()
+
+
+def test_a_known_directory_keeps_its_identity(tmp_path: Path) -> None:
+    """Opening again finds the instance that was created, whatever the version."""
+    first = opened(tmp_path)
+    first.close()
+    second = open_directory(tmp_path, files=Files(), version="9")
+
+    assert not second.is_new
+    assert second.identity == first.identity
+    second.close()
+    second.close()
+
+
+def test_an_empty_or_indifferent_folder_may_be_used(tmp_path: Path) -> None:
+    """What a fresh volume holds is no reason to refuse it."""
+    (tmp_path / "lost+found").mkdir()
+    (tmp_path / ".gitkeep").touch()
+
+    assert not recognise(tmp_path)
+    opened(tmp_path).close()
+    assert recognise(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "is_folder", "message"),
+    [
+        ("recorded_api_calls.json", False, "LocalStack 0.x"),
+        ("startup_info.json", False, "LocalStack 0.x"),
+        ("api_states", True, "LocalStack Pro"),
+        ("state", True, "LocalStack volume"),
+        ("cache", True, "LocalStack volume"),
+        ("holiday.jpg", False, "holiday.jpg"),
+        ("manifest.json", False, "manifest.json"),
+    ],
+)
+def test_what_is_not_ours_is_named_and_untouched(
+    tmp_path: Path, name: str, message: str, *, is_folder: bool
+) -> None:
+    """A folder that holds something else is refused by what was found, and stays as it was."""
+    (tmp_path / name).mkdir() if is_folder else (tmp_path / name).write_text("theirs")
+    before = tree(tmp_path)
+
+    with pytest.raises(ForeignDirectoryError, match=message):
+        opened(tmp_path)
+
+    assert tree(tmp_path) == before
+
+
+def test_a_path_that_is_or_lies_below_a_file_is_refused(tmp_path: Path) -> None:
+    """A file in the way is an UnusableDirectoryError, and nothing is created."""
+    (tmp_path / "file").write_text("mine")
+    for path in (tmp_path / "file", tmp_path / "file" / "below" / "it"):
+        with pytest.raises(UnusableDirectoryError, match="is a file"):
+            opened(path)
+
+    assert tree(tmp_path) == {"file": b"mine"}
+
+
+def test_a_dangling_link_is_refused(tmp_path: Path) -> None:
+    """A link to nowhere is an UnusableDirectoryError."""
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+
+    with pytest.raises(UnusableDirectoryError):
+        opened(tmp_path / "link")
+
+    assert os.listdir(tmp_path) == ["link"]
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EIO])
+@pytest.mark.parametrize("exists", [False, True])
+def test_a_failure_while_opening_is_undone(tmp_path: Path, code: int, *, exists: bool) -> None:
+    """Whichever step fails, the error says why and the disk is as it was."""
+    path = tmp_path / "a" / "b"
+    if exists:
+        path.mkdir(parents=True)
+        (path / ".gitkeep").write_text("kept")
+    before = tree(tmp_path)
+    for step in range(1, 100):
+        files = FaultyFiles(at=step, fault="fail-once", code=code)
+        try:
+            opened(path, files).close()
+        except StateError as error:
+            assert os.strerror(code) in str(error)  # noqa: PT017 - the last step raises nothing
+            assert tree(tmp_path) == before, files.steps
+        if not files.happened:
+            return
+
+
+def test_a_stop_while_opening_is_recovered(tmp_path: Path) -> None:
+    """Wherever the machine stopped while a directory was made, the next start makes it."""
+    for step in range(1, 100):
+        path = tmp_path / str(step)
+        files = FaultyFiles(at=step, fault="stop")
+        try:
+            opened(path, files).close()
+        except PowerLoss:
+            opened(path).close()
+        assert recognise(path)
+        if not files.happened:
+            return
+
+
+def test_new_folders_are_durable(tmp_path: Path) -> None:
+    """Each folder that is made is synced into its parent: else all in it may vanish."""
+    files = FaultyFiles()
+    opened(tmp_path / "a" / "b", files).close()
+
+    synced = {step.path for step in files.steps if step.name.endswith("fsync-folder")}
+    assert synced >= {tmp_path, tmp_path / "a", tmp_path / "a" / "b"}
+
+
+def test_one_process_at_a_time(tmp_path: Path) -> None:
+    """A second opening is refused by the owner's name until the first is closed."""
+    first = opened(tmp_path)
+    with pytest.raises(LockedError, match=f"process {os.getpid()}"):
+        opened(tmp_path)
+    first.close()
+
+    opened(tmp_path).close()
+
+
+def test_losing_the_race_for_a_new_directory_takes_nothing_from_the_winner(tmp_path: Path) -> None:
+    """Whoever finds a directory that is just being made locked leaves its files alone."""
+    with held_lock(tmp_path):
+        with pytest.raises(LockedError, match="process 77"):
+            opened(tmp_path)
+        assert tree(tmp_path) == {LOCK: b"process 77\n"}
+
+        # The winner's identity appears between the loser's look and its lock.
+        seen = directory.recognise
+
+        def look_too_early(path: Path) -> bool:
+            found = seen(path)
+            (path / IDENTITY).write_text("the winner's")
+            return found
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(directory, "recognise", look_too_early)
+            with pytest.raises(LockedError):
+                opened(tmp_path)
+        assert (tmp_path / IDENTITY).read_text() == "the winner's"
+        assert (tmp_path / LOCK).exists()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"[]", b"5", b'{"format": 1}', b'{"format": null, "instance": 1, "created": 1}'],
+)
+def test_an_identity_that_cannot_be_read_is_named(tmp_path: Path, content: bytes) -> None:
+    """A damaged perdure.json is a StateError, and nothing is changed or locked."""
+    (tmp_path / IDENTITY).write_bytes(content)
+    with pytest.raises((CorruptionError, FormatVersionError)):
+        opened(tmp_path)
+
+    assert (tmp_path / IDENTITY).read_bytes() == content
+    with held_lock(tmp_path):
+        pass
+
+
+def test_a_newer_directory_is_refused(tmp_path: Path) -> None:
+    """A directory of a newer Perdure names both formats and is not touched."""
+    identity = {"format": 2, "instance": "x", "created": "y"}
+    (tmp_path / IDENTITY).write_text(json.dumps(identity))
+
+    with pytest.raises(FormatVersionError) as error:
+        opened(tmp_path)
+
+    assert (error.value.found, error.value.supported) == (2, 1)
+
+
+def test_what_an_unfinished_checkpoint_left_is_swept(tmp_path: Path) -> None:
+    """Temporary files and state files no manifest names go; all else stays."""
+    found = opened(tmp_path)
+    for name in ("api_states/0/s3/aws.1.state", "api_states/0/s3/aws.2.state.tmp", "x.json.tmp"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / "mine.txt").write_text("kept")
+    live = Manifest(cut=1)  # type: ignore[arg-type]
+
+    assert set(found.sweep(live)) == {
+        "api_states/0/s3/aws.1.state",
+        "api_states/0/s3/aws.2.state.tmp",
+        "x.json.tmp",
+    }
+    assert (tmp_path / "mine.txt").exists()
+    found.close()
+
+
+def test_state_files_without_any_manifest_are_not_deleted(tmp_path: Path) -> None:
+    """If the manifest is gone, what it may have named is set aside, never removed."""
+    found = opened(tmp_path)
+    file = tmp_path / "api_states" / "0" / "s3" / "aws.1.state"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"the only copy")
+
+    found.sweep(Manifest())
+    found.close()
+
+    assert [p.read_bytes() for p in tmp_path.rglob("*.state")] == [b"the only copy"]
+    assert not file.exists()
+
+
+def test_setting_aside_keeps_every_file(tmp_path: Path) -> None:
+    """A file set aside is in quarantine under a name of its own; one that is gone is None."""
+    found = opened(tmp_path)
+    places = set()
+    for content in (b"1", b"2"):
+        (tmp_path / "f.state").write_bytes(content)
+        places.add(found.set_aside("f.state"))
+
+    assert found.set_aside("f.state") is None
+    assert {(tmp_path / str(p)).read_bytes() for p in places} == {b"1", b"2"}
+    found.close()

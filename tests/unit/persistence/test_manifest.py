@@ -1,0 +1,226 @@
+"""The manifest: what was published is what is read, or an error that says why not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from perdure.errors import CorruptionError, DurabilityError, FormatVersionError
+from perdure.persistence import manifest
+from perdure.persistence.files import Files
+from perdure.persistence.keys import ExportId, Lsn, StoreKey
+from perdure.persistence.manifest import Entry, Manifest
+from perdure.persistence.statefile import Shares
+from tests.crash.faults import FaultyFiles
+
+KEY = StoreKey("s3", "000000000000", "aws")
+SQS = StoreKey("sqs", "000000000000", "us-east-1")
+
+
+def entry(key: StoreKey, cut: int = 3, **changes: Any) -> Entry:
+    fields: dict[str, Any] = {
+        "key": key,
+        "file": manifest.file_for(key, Lsn(cut)),
+        "bytes": 10,
+        "checksum": "ab",
+        "digest": "cd",
+        "cut": Lsn(cut),
+        "saved_at": "2026-01-01T00:00:00+00:00",
+        "shares": Shares(frozenset({SQS}), frozenset({ExportId(1)}), frozenset({ExportId(2)})),
+    }
+    return Entry(**(fields | changes))
+
+
+WHOLE = Manifest(
+    Lsn(3),
+    "2026-01-01T00:00:00+00:00",
+    7,
+    {"moto": "5.2.5"},
+    {KEY: entry(KEY), SQS: entry(SQS, 2)},
+    entry(StoreKey("process", "all", "all")),
+)
+
+
+def inner_of(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((path / manifest.NAME).read_text())["manifest"]
+    return found
+
+
+def write_inner(path: Path, inner: Any) -> None:
+    """A manifest whose checksum is right, whatever it says."""
+    document = {"manifest": inner, "blake2b": manifest._checksum(inner)}
+    (path / manifest.NAME).write_text(json.dumps(document))
+
+
+def test_a_manifest_reads_back(tmp_path: Path) -> None:
+    """Every field of a manifest comes back, and reading changes nothing."""
+    manifest.publish(Files(), tmp_path, WHOLE)
+
+    assert manifest.read(tmp_path) == WHOLE
+    assert manifest.read(tmp_path).files() == WHOLE.files()
+    assert len(WHOLE.files()) == 3
+    assert [e.key for e in WHOLE.entries] == [KEY, SQS]
+
+
+def test_before_the_first_checkpoint_there_is_nothing(tmp_path: Path) -> None:
+    """A directory without a manifest has an empty one, at cut 0."""
+    assert manifest.read(tmp_path) == Manifest()
+    assert Manifest().files() == set()
+
+
+def test_a_failed_publish_leaves_the_old_one(tmp_path: Path) -> None:
+    """When the manifest cannot be written, the one before is read."""
+    manifest.publish(Files(), tmp_path, WHOLE)
+    for step in ("manifest.create", "manifest.write", "manifest.fsync", "manifest.rename"):
+        with pytest.raises(DurabilityError):
+            files = FaultyFiles(at=1, fault="fail-once", only=step)
+            manifest.publish(files, tmp_path, Manifest())
+
+        assert manifest.read(tmp_path) == WHOLE
+
+
+DAMAGE: dict[str, Callable[[bytes], bytes]] = {
+    "empty": lambda _: b"",
+    "half": lambda d: d[: len(d) // 2],
+    "not json": lambda _: b"PRDSTATE",
+    "not text": lambda _: b"\xff\xfe\xfd",
+    "a list": lambda _: b"[]",
+    "a number": lambda _: b"5",
+    "null": lambda _: b"null",
+    "nested": lambda _: b"[" * 100_000,
+    "no checksum": lambda d: d.replace(b'"blake2b"', b'"blake2c"'),
+    "another cut": lambda d: d.replace(b'"cut": 3', b'"cut": 4'),
+    "another file": lambda d: d.replace(b"s3/aws.3", b"s3/aws.4"),
+    "another checksum": lambda d: d.replace(b'"ab"', b'"ac"'),
+    "zeros": lambda d: bytes(len(d)),
+    "twice": lambda d: d + d,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE.keys())
+def test_damage_is_named(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
+    """A manifest that is not what was published is a CorruptionError with its path."""
+    manifest.publish(Files(), tmp_path, WHOLE)
+    file = tmp_path / manifest.NAME
+    file.write_bytes(damage(file.read_bytes()))
+
+    with pytest.raises(CorruptionError) as error:
+        manifest.read(tmp_path)
+
+    assert error.value.path == file
+
+
+def test_a_newer_format_is_told_apart_from_damage(tmp_path: Path) -> None:
+    """A newer manifest names both formats, whatever else it says."""
+    write_inner(tmp_path, {"format": 2, "unknown": "fields"})
+
+    with pytest.raises(FormatVersionError) as error:
+        manifest.read(tmp_path)
+
+    assert (error.value.found, error.value.supported) == (2, 1)
+
+
+def test_a_manifest_that_is_no_file_or_too_large_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder in the manifest's place, or gigabytes of it, are a CorruptionError."""
+    (tmp_path / manifest.NAME).mkdir()
+    with pytest.raises(CorruptionError):
+        manifest.read(tmp_path)
+    (tmp_path / manifest.NAME).rmdir()
+    manifest.publish(Files(), tmp_path, WHOLE)
+    monkeypatch.setattr(manifest, "BYTES_MAX", 10)
+    with pytest.raises(CorruptionError, match="length"):
+        manifest.read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "/etc/passwd",
+        "../outside.state",
+        "api_states/../../outside.state",
+        "api_states/a/../../../outside.state",
+        "manifest.json",
+        "perdure.json",
+        "api_states",
+        "api_states/a/b/c.db",
+        "quarantine/x.state",
+        "",
+        "api_states/a\0b.state",
+        "api_states/\ud800.state",
+        "api_states/a\nb.state",
+        "./api_states/x.state/../../y.state",
+        5,
+        None,
+    ],
+)
+def test_a_file_outside_its_place_is_refused(tmp_path: Path, file: Any) -> None:
+    """A manifest with right checksums cannot name a file outside of the states' folder."""
+    manifest.publish(Files(), tmp_path, WHOLE)
+    inner = inner_of(tmp_path)
+    inner["stores"][0]["file"] = file
+    write_inner(tmp_path, inner)
+
+    with pytest.raises(CorruptionError):
+        manifest.read(tmp_path)
+
+
+WRONG: dict[str, Any] = {
+    "format": [None, "x", [], float("inf"), float("nan"), {}],
+    "cut": [None, "x", [], float("inf"), float("nan")],
+    "last_id": [None, [], float("inf")],
+    "written_by": [None, [], 5],
+    "stores": [None, 5, [5], [[]], [{}], {"a": 1}],
+    "process": [5, [], {}],
+}
+
+
+@pytest.mark.parametrize(("name", "value"), [(n, v) for n, vs in WRONG.items() for v in vs])
+def test_a_field_that_is_none_is_refused(tmp_path: Path, name: str, value: Any) -> None:
+    """A wrong field under a right checksum is a CorruptionError."""
+    manifest.publish(Files(), tmp_path, WHOLE)
+    write_inner(tmp_path, inner_of(tmp_path) | {name: value})
+
+    with pytest.raises(CorruptionError):
+        manifest.read(tmp_path)
+
+
+ROW: dict[str, Any] = {
+    "store": [None, "s3", ["s3"], ["s3", "..", "aws"], ["s3", "/", "aws"], [1, 2, 3]],
+    "bytes": [None, "x", float("inf")],
+    "cut": [None, [], float("-inf")],
+    "imports": [None, 5, ["x"], [float("inf")]],
+    "exports": [None, 5, [None]],
+    "stores": [None, ["s3"], [["..", "a", "b"]]],
+}
+
+
+@pytest.mark.parametrize(("name", "value"), [(n, v) for n, vs in ROW.items() for v in vs])
+def test_a_field_of_an_entry_that_is_none_is_refused(
+    tmp_path: Path, name: str, value: Any
+) -> None:
+    """A wrong field of an entry under a right checksum is a CorruptionError."""
+    manifest.publish(Files(), tmp_path, WHOLE)
+    inner = inner_of(tmp_path)
+    inner["stores"][0][name] = value
+    write_inner(tmp_path, inner)
+
+    with pytest.raises(CorruptionError):
+        manifest.read(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["store", "file", "checksum", "digest", "saved_at", "cut"])
+def test_a_missing_field_is_refused(tmp_path: Path, name: str) -> None:
+    """An entry that lacks a field is a CorruptionError."""
+    manifest.publish(Files(), tmp_path, WHOLE)
+    inner = inner_of(tmp_path)
+    del inner["stores"][0][name]
+    write_inner(tmp_path, inner)
+
+    with pytest.raises(CorruptionError):
+        manifest.read(tmp_path)
