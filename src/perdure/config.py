@@ -10,13 +10,15 @@ An empty variable counts as not set.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from enum import Enum
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from perdure.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 PREFIX = "LOCALSTACK_"
 INTERVAL_SECONDS_MIN, INTERVAL_SECONDS_MAX = 0.1, 86400
@@ -63,7 +65,6 @@ class Config:
     snapshot_load_strategy: LoadStrategy
     snapshot_flush_interval: float
     gateway_listen: tuple[Address, ...]
-    localstack_host: Address
     services: frozenset[str] | None
     eager_service_loading: bool
     allow_nonstandard_regions: bool
@@ -211,13 +212,6 @@ SETTINGS = (
         "Where the server listens. In a container the default is 0.0.0.0:4566.",
     ),
     Setting(
-        "LOCALSTACK_HOST",
-        "localhost.localstack.cloud:4566",
-        _address,
-        "host:port",
-        "The host by which virtual-host requests (`<bucket>.s3.<host>`) are recognised.",
-    ),
-    Setting(
         "SERVICES",
         "",
         _names,
@@ -302,7 +296,7 @@ def shown(config: Config) -> list[dict[str, str]]:
         rows.append(
             {
                 "name": setting.name,
-                "value": _text(value),
+                "value": "" if value is None else _text(value),
                 "source": config.sources[setting.name],
                 "meaning": setting.meaning,
             }
@@ -311,19 +305,20 @@ def shown(config: Config) -> list[dict[str, str]]:
 
 
 def _text(value: object) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, Enum):
-        return str(value.value)
-    if isinstance(value, bool):
-        return "1" if value else "0"
-    if isinstance(value, Address):
-        return str(value)
-    if isinstance(value, frozenset):
-        return ",".join(sorted(value))
-    if isinstance(value, tuple):  # addresses: the first is the one clients use
-        return ",".join(map(str, value))
-    return str(value)
+    """A value as it could be typed."""
+    match value:
+        case Enum():
+            return str(value.value)
+        case bool():
+            return "1" if value else "0"
+        case float():
+            return f"{value:g}"
+        case frozenset():
+            return ",".join(sorted(value))
+        case tuple() if not isinstance(value, Address):
+            return ",".join(map(str, value))  # in order: the first is the one clients use
+        case _:
+            return str(value)
 
 
 assert {s.name.lower() for s in SETTINGS} == {f.name for f in fields(Config)} - {"sources"}

@@ -11,7 +11,7 @@
         ├── CorruptionError
         ├── HostileStateError
         ├── DurabilityError
-        ├── LoadError
+        ├── LoadError · NotRestoredError
         └── CaptureError
 
 A message says what, where, expected and found; ``hint`` is what to do next.
@@ -21,7 +21,10 @@ The CLI prints both and exits with ``exit_code``; the gateway puts both into
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class PerdureError(Exception):
@@ -244,6 +247,17 @@ class LoadError(StateError):
     def __init__(self, store: str, reason: str) -> None:
         super().__init__(f"store {store}: cannot be loaded: {reason}")
         self.store, self.reason = store, reason
+
+
+class NotRestoredError(StateError):
+    """A save was asked for before the saved state was read."""
+
+    exit_code = 35
+    hint = "wait until `perdure wait` returns"
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path}: not restored yet, so nothing may be saved over it")
+        self.path = path
 
 
 class CaptureError(StateError):

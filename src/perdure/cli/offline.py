@@ -30,7 +30,7 @@ def check(directory: StateDir, *, as_json: AsJson = False) -> None:
     if as_json:
         output.emit(report.to_json())
     else:
-        output.say(f"{directory}: {report.verdict}; {report.stores} stores, cut {report.cut}")
+        output.say(f"{directory}: {report.verdict}; stores: {report.stores}, cut: {report.cut}")
         if report.findings:
             rows = [(f.path, f.verdict, f.reason, f.hint) for f in report.findings]
             output.table(("file", "verdict", "reason", "what to do"), rows)

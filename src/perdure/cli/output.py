@@ -63,7 +63,8 @@ def spinner(text: str) -> Iterator[Callable[[str], None]]:
         yield lambda _text: None
         return
     from rich.console import Console
+    from rich.text import Text
 
-    console = Console(stderr=True, markup=False, emoji=False, highlight=False)
-    with console.status(text) as status:
-        yield status.update
+    # A status takes markup from a plain string even where the console does not.
+    with Console(stderr=True).status(Text(text)) as status:
+        yield lambda text: status.update(Text(text))

@@ -97,7 +97,8 @@ def _refuse_second(chosen: Config) -> None:
     """
     for address in chosen.gateway_listen:
         record = runfile.read(address.port) if address.port else None
-        if record is not None:
+        # A server that starts itself again keeps its process and may find its own record.
+        if record is not None and record.pid != os.getpid():
             raise AlreadyRunningError(record.listen, record.pid)
 
 

@@ -86,9 +86,9 @@ def inspect(
         record = runfile.read(config.gateway_listen[0].port)
         directory = record.state_dir if record else None
     path = options.state_dir_or_refuse(config, directory)
-    from perdure.persistence import manifest
+    from perdure.persistence.manifest import read
 
-    found = manifest.read(path)
+    found = read(path)
     stores = [
         {
             "store": str(entry.key),
@@ -111,7 +111,7 @@ def inspect(
         return
     total = sum(entry.bytes for entry in found.entries)
     output.say(f"{path.absolute()}: cut {found.cut}, saved {found.saved_at}")
-    output.say(f"{len(stores)} stores, {total:,} bytes")
+    output.say(f"stores: {len(stores)}, bytes: {total:,}")
     if stores:
         columns = ("store", "bytes", "cut", "saved_at", "file")
         output.table(columns, [[store[name] for name in columns] for store in stores])

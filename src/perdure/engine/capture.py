@@ -8,6 +8,7 @@ holds it.  ``capture`` repeats until nothing more is called for.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -77,14 +78,23 @@ class _Capture:
         return again
 
     def _claims(self) -> set[StoreKey]:
-        again = set()
+        again: set[StoreKey] = set()
+        exporters: dict[ExportId, list[StoreKey]] = {}
         for key, graph in self.result.graphs.items():
             for number in graph.shares.exports:
-                home = SHARING.home(number)
-                if home is None:
-                    SHARING.set_home(number, key)
-                elif home != key:
-                    again.add(key)  # two stores wrote it in one round; the first keeps it
+                exporters.setdefault(number, []).append(key)
+        for number, keys in exporters.items():
+            home = SHARING.home(number)
+            if home is None:
+                # Stores captured before the object was shared wrote it as their own.
+                late = self._owners(number)
+                if late:
+                    again |= late
+                    continue
+                owner = self._owner(number)
+                home = next((key for key in keys if key.module == owner), keys[0])
+                SHARING.set_home(number, home)
+            again |= {key for key in keys if key != home}  # it stands in one file
         exported = {key: graph.shares.exports for key, graph in self.result.graphs.items()}
         for number, home in SHARING.homes():
             if home in exported and number not in exported[home]:
@@ -93,8 +103,7 @@ class _Capture:
 
     def _owners(self, number: ExportId) -> set[StoreKey]:
         """Stores that may own the object but were last captured before it was shared."""
-        value = SHARING.find(number)
-        owner = None if value is None else POLICY.owner(type(value))
+        owner = self._owner(number)
         return {
             key
             for key, _ in STORES.living()
@@ -102,6 +111,10 @@ class _Capture:
             and self.seen_ids.get(key, -1) < number
             and key not in self.result.failed
         }
+
+    def _owner(self, number: ExportId) -> str | None:
+        value = SHARING.find(number)
+        return None if value is None else POLICY.owner(type(value))
 
     def _adopt(self, number: ExportId, holders: set[StoreKey]) -> set[StoreKey]:
         candidates = sorted(holders - self.result.failed.keys())
@@ -140,6 +153,18 @@ def capture(wanted: set[StoreKey], saved: Mapping[StoreKey, Shares]) -> Captured
     Returns:
         Graphs of all captured stores, and an error for each that could not be.
     """
+    # Writing makes short-lived tuples by the million; each would count towards a
+    # collection that walks the whole heap.
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        return _capture(wanted, saved)
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def _capture(wanted: set[StoreKey], saved: Mapping[StoreKey, Shares]) -> Captured:
     work = _Capture(saved)
     todo = set(wanted)
     for _ in range(ROUNDS_MAX):

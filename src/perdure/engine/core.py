@@ -225,6 +225,7 @@ class Engine:
         found = connected(wanted, {**saved, **fresh})
         for key in found & living:
             STORES.forget(key)
+        SHARING.forget_homes(found)
         STORES.dirty -= found
         for key in found & STORES.quarantined.keys():
             del STORES.quarantined[key]

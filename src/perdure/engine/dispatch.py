@@ -43,6 +43,18 @@ class _Request(Request):  # type: ignore[misc]
     from_wsgi_server = True
 
 
+class _ObjectRequest(_Request):
+    """To S3 a body is an object, whatever its type says; only a browser's upload is a form.
+
+    curl and urllib name every body a form, and moto would store the object empty.
+    """
+
+    @property
+    def want_form_data_parsed(self) -> bool:
+        """Whether the body is taken apart before the handler sees it."""
+        return str(self.environ.get("CONTENT_TYPE", "")).startswith("multipart/form-data")
+
+
 @cache
 def routes_of(module: str) -> tuple[Route, ...]:
     """The module's handlers with what matches their paths, in moto's order."""
@@ -95,7 +107,8 @@ def dispatch(call: Call) -> Answer:
     """
     handler = find_handler(call)
     environ = environ_for(call)
-    request = _Request(environ)
+    kind = _ObjectRequest if call.service.module == "s3" else _Request
+    request = kind(environ)
     query = f"?{call.query}" if call.query else ""
     url = f"{call.scheme}://{call.host}{call.path}{query}"
     try:

@@ -28,10 +28,15 @@ class Sharing:
         self._objects: dict[ExportId, weakref.ref[Any]] = {}
         self._homes: dict[ExportId, StoreKey] = {}
         self._kept: dict[ExportId, Any] = {}
+        self._classes: set[type] = set()
 
     def id_of(self, value: Any) -> ExportId | None:
         """The id of an object that is shared already."""
         return self._numbers.get(id(value))
+
+    def has_shared(self, cls: type) -> bool:
+        """Whether any object of exactly this class may be shared."""
+        return cls in self._classes
 
     def share(self, value: Any) -> ExportId:
         """The id of an object, given now if it has none."""
@@ -53,6 +58,7 @@ class Sharing:
             self._objects.pop(number, None)
             self._homes.pop(number, None)
 
+        self._classes.add(type(value))
         self._numbers[address] = number
         self._objects[number] = weakref.ref(value, gone)
 
@@ -86,6 +92,17 @@ class Sharing:
         """Let go of kept objects no unloaded store needs any more."""
         for number in [n for n in self._kept if n not in still_needed]:
             del self._kept[number]
+
+    def forget_homes(self, keys: set[StoreKey]) -> None:
+        """Drop what these stores carry: they will be loaded as new objects."""
+        for number, home in self.homes():
+            if home in keys:
+                value = self.find(number)
+                del self._homes[number]
+                self._kept.pop(number, None)
+                self._objects.pop(number, None)
+                if value is not None:
+                    self._numbers.pop(id(value), None)
 
     def forget_all(self) -> None:
         """Drop all, for a state that is replaced as a whole; ids are not used again."""

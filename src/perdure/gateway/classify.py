@@ -64,9 +64,8 @@ class Classifier:
     """Turns requests into calls, for one configuration."""
 
     def __init__(
-        self, *, own_host: str, default_region: str, any_region: bool, only: frozenset[str] | None
+        self, *, default_region: str, any_region: bool, only: frozenset[str] | None
     ) -> None:
-        self.own_host = own_host.lower()
         self.default_region = default_region
         self.any_region = any_region
         self.only = only

@@ -19,7 +19,6 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from perdure import __version__
@@ -27,7 +26,7 @@ from perdure.config import Config, LoadStrategy, SaveStrategy
 from perdure.engine.core import Engine, stores_by_state
 from perdure.engine.lock import ENGINE_LOCK
 from perdure.engine.process import PROCESS_KEY
-from perdure.errors import PerdureError, StateError
+from perdure.errors import NotRestoredError, PerdureError, StateError
 from perdure.persistence.checkpoint import Checkpointer, Cut
 from perdure.persistence.directory import Directory, open_directory
 from perdure.persistence.files import Files
@@ -59,6 +58,10 @@ class Lifecycle:
         # What each saved store shares; the engine reads it, saves update it.
         self._shares: dict[StoreKey, Shares] = {}
         self._saving = threading.Lock()
+        # Before that a save would replace what is on disk by next to nothing.
+        self._restored = False
+        # Captured, so no longer dirty, and not on disk yet.
+        self._publishing: frozenset[StoreKey] = frozenset()
         # Under MANUAL loading, until something is loaded: what is in memory is all
         # there is, and a save sets the files on disk aside.
         self._detached = False
@@ -109,6 +112,7 @@ class Lifecycle:
                 self._make_known()
                 if self.config.snapshot_load_strategy is LoadStrategy.ON_STARTUP:
                     self.engine.load_all()
+        self._restored = True
         if self.phase == "initializing":
             self.phase = "initialized"
 
@@ -117,7 +121,8 @@ class Lifecycle:
         if self._directory is None:
             return
         try:
-            if self.config.snapshot_save_strategy is not SaveStrategy.MANUAL:
+            by_itself = self.config.snapshot_save_strategy is not SaveStrategy.MANUAL
+            if by_itself and self._restored:
                 saved = self.save()
                 log.info("saved %d stores at cut %d", len(saved.written), self.cut)
         finally:
@@ -154,6 +159,8 @@ class Lifecycle:
         Raises:
             StateError: Nothing was published; the previous checkpoint is live.
         """
+        if not self._restored:
+            raise NotRestoredError(self.checkpointer.directory.path)
         with self._saving:
             try:
                 saved = self._save(module, everything=everything)
@@ -174,7 +181,9 @@ class Lifecycle:
             wanted = self._wanted(module, everything=everything)
             if not wanted and self.checkpointer.manifest.process is not None:
                 return Saved()
+            self._publishing = frozenset(wanted)
             captured = self.engine.capture(wanted)
+            self._publishing |= captured.graphs.keys()
             process = self.engine.capture_process()
             # A thread may have changed state without a call: every cut has its own number.
             self.engine.calls = max(self.engine.calls, self.checkpointer.next_cut)
@@ -191,6 +200,8 @@ class Lifecycle:
             with ENGINE_LOCK:
                 self.engine.changed_again(captured.graphs.keys())
             raise
+        finally:
+            self._publishing = frozenset()
         if self._detached:
             self._detached = False
             with ENGINE_LOCK:
@@ -312,12 +323,15 @@ class Lifecycle:
         }
 
     def _stores_health(self) -> dict[str, Any]:
+        # In this order: a save that ends in between is then shown as done or as not yet.
+        states, publishing = stores_by_state(), self._publishing
         entries = self.checkpointer.manifest.stores
-        states = stores_by_state()
         shown: dict[str, Any] = {}
         for key in sorted({*states, *entries}, key=str):
             entry = entries.get(key)
             status, reason = states.get(key, "unloaded"), None
+            if status == "saved" and (key in publishing or entry is None):
+                status = "changed"
             if status == "quarantined":
                 reason = self.engine.quarantined().get(key)
             elif key in self.failures:
@@ -329,10 +343,3 @@ class Lifecycle:
                 "reason": reason,
             }
         return shown
-
-
-def where(path: Path | None) -> str:
-    """One line about where state is kept, for the log."""
-    if path is None:
-        return "persistence is off: state is lost at a stop (set DATA_DIR to keep it)"
-    return f"state is kept in {path.absolute()}"

@@ -27,7 +27,7 @@ from perdure.errors import ListenError, PerdureError
 from perdure.gateway.app import App
 from perdure.gateway.classify import Classifier
 from perdure.gateway.internal import Internal
-from perdure.gateway.lifecycle import Lifecycle, where
+from perdure.gateway.lifecycle import Lifecycle
 from perdure.gateway.pipeline import Pipeline
 
 log = logging.getLogger("perdure")
@@ -53,7 +53,6 @@ def serve(config: Config) -> None:
         )
         lifecycle = Lifecycle(config, engine)
         lifecycle.open()
-        log.info(where(config.state_dir))
         server = Server(config, engine, lifecycle, sockets)
         try:
             with asyncio.Runner(loop_factory=_loop_factory()) as runner:
@@ -84,7 +83,6 @@ class Server:
         self.pipeline = Pipeline(engine, saver)
         self.app = App(
             Classifier(
-                own_host=config.localstack_host.host,
                 default_region=config.default_region,
                 any_region=config.allow_nonstandard_regions,
                 only=config.services,

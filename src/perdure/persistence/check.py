@@ -6,7 +6,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from perdure.errors import CorruptionError, ForeignDirectoryError, StateError
+from perdure.errors import (
+    CorruptionError,
+    ForeignDirectoryError,
+    StateError,
+    UnusableDirectoryError,
+)
 from perdure.persistence import directory, manifest, statefile
 from perdure.persistence.checkpoint import verify_entry
 from perdure.persistence.manifest import Entry
@@ -47,6 +52,8 @@ def check_directory(path: Path) -> Report:
         ForeignDirectoryError: It is no state directory.
         StateError: Its identity or manifest cannot be read, so nothing can be said.
     """
+    if not path.exists():
+        raise UnusableDirectoryError(path, "there is no such folder")
     if not directory.recognise(path):
         raise ForeignDirectoryError(path, "nothing of Perdure's (no perdure.json)")
     directory.read_identity(path)

@@ -12,8 +12,8 @@ from perdure.persistence.keys import ExportId, StoreKey
 
 # Immutable C types: nothing can be set on the type, and an instance has no
 # __dict__ for a BUILD opcode to fill.
-INERT: dict[tuple[str, str], type] = {
-    (kind.__module__, kind.__qualname__): kind
+INERT: dict[str, Any] = {
+    f"{kind.__module__}.{kind.__qualname__}": kind
     for kind in (
         dt.datetime,
         dt.date,
@@ -98,6 +98,9 @@ class Exports(Protocol):
 
     def id_of(self, value: Any) -> ExportId | None:
         """The id of an object that is shared already."""
+
+    def has_shared(self, cls: type) -> bool:
+        """Whether any object of exactly this class may be shared."""
 
     def share(self, value: Any) -> ExportId:
         """The id of an object, given now if it has none; the same one for its life."""

@@ -2,7 +2,7 @@
 
 The file may come from a stranger.  So, while its opcodes run:
 
-- only the names of ``wire`` and the immutable types of ``policy.INERT`` resolve;
+- only the names of ``wire`` resolve, and immutable types of ``policy.INERT`` by theirs;
 - every object of another class is a shell without behaviour (``shells``);
 - objects that already live and are pointed to become shells for as long;
 - the closed list of specials builds fresh standard objects from plain arguments.
@@ -31,6 +31,7 @@ from perdure.persistence.policy import FACTORIES, INERT, Exports, Policy
 from perdure.persistence.shells import (
     UnfitClassError,
     container_of,
+    give_class,
     has_own_hash,
     shell_class,
 )
@@ -63,11 +64,9 @@ class _Unpickler(pickle.Unpickler):
         self._names, self._path = names, path
 
     def find_class(self, module: str, name: str) -> Any:
-        """Only wire names and inert types exist."""
+        """Only wire names exist."""
         if module == wire.__name__ and name in self._names:
             return self._names[name]
-        if (module, name) in INERT:
-            return INERT[module, name]
         raise HostileStateError(self._path, f"the name {module}.{name}"[:200])
 
 
@@ -89,13 +88,14 @@ class Reader:
         # see _rehash.
         gc.collect(1)
         self._names = {
-            "new": _Callable(self._new),
-            "filled": _Callable(self._filled),
-            "shared": _Callable(self._share),
-            "member": _Callable(self._member),
-            "special": _Callable(self._special),
-            "factory": _Callable(self._factory),
-            "pointer": _Callable(self._pointer),
+            "perdure_new": _Callable(self._new),
+            "perdure_filled": _Callable(self._filled),
+            "perdure_shared": _Callable(self._share),
+            "perdure_member": _Callable(self._member),
+            "perdure_inert": _Callable(self._inert),
+            "perdure_special": _Callable(self._special),
+            "perdure_factory": _Callable(self._factory),
+            "perdure_pointer": _Callable(self._pointer),
         }
 
     def load(self, state: StateFile, *, path: Path) -> dict[str, Any]:
@@ -136,7 +136,7 @@ class Reader:
         try:
             self._release()
             for shell, cls in self._settling:
-                shell.__class__ = cls
+                give_class(shell, cls)
             hashed = {cls for _, cls in self._settling if has_own_hash(cls)}
             if hashed:
                 _rehash(hashed)
@@ -197,6 +197,11 @@ class Reader:
         self._members.setdefault(id(member), (member, dict(member.__dict__)))
         return member
 
+    def _inert(self, name: str, *arguments: Any) -> Any:
+        if name not in INERT:
+            raise HostileStateError(self._path, f"the name {name}"[:200])
+        return INERT[name](*arguments)
+
     def _special(self, name: str, *arguments: Any) -> Any:
         return self.policy.special_named(name).make(*arguments)
 
@@ -251,7 +256,7 @@ class Reader:
         self._restore_members()
         for guard in self._guarded.values():
             guard.restore()
-            guard.value.__class__ = guard.cls
+            give_class(guard.value, guard.cls)
         self._guarded.clear()
 
     def _end(self) -> None:
@@ -270,8 +275,7 @@ class _Guard:
         self.kind: Any = container_of(self.cls)
         self.attributes = dict(value.__dict__)
         self.content = self._content()
-        # Past a __setattr__ of the class, which may do anything.
-        object.__setattr__(value, "__class__", shell_class(self.cls))
+        give_class(value, shell_class(self.cls))
 
     def _content(self) -> list[Any]:
         """What the container holds, in its order; dicts as pairs."""

@@ -86,14 +86,18 @@ def shell_class(cls: type) -> type:
     shell = _empty_class(_layout_base(cls), with_dict=bool(cls.__dictoffset__))
     probe: Any = cast("Any", shell).__new__(shell)
     try:
-        probe.__class__ = cls
-        # And back: a class may define __del__, which must not see the probe; nor
-        # may a __setattr__ of its own.
-        object.__setattr__(probe, "__class__", shell)
+        give_class(probe, cls)
+        # And back: a class may define __del__, which must not see the probe.
+        give_class(probe, shell)
     except TypeError as error:
         raise UnfitClassError(f"{cls.__module__}.{cls.__qualname__}: {error}") from error
     _SHELLS[cls] = shell
     return shell
+
+
+def give_class(value: Any, cls: type) -> None:
+    """Make ``value`` an instance of ``cls``, past any ``__setattr__`` (frozen dataclasses)."""
+    object.__setattr__(value, "__class__", cls)
 
 
 def _layout_base(cls: type) -> type:
@@ -112,7 +116,7 @@ def _layout_base(cls: type) -> type:
 def _empty_class(base: type, *, with_dict: bool) -> type:
     namespace: dict[str, Any] = {} if with_dict else {"__slots__": ()}
     # Generic refuses a subclass without parameters.
-    bases: tuple[Any, ...] = (typing.Generic[_T],) if base is _GENERIC else (base,)
+    bases: tuple[Any, ...] = (cast("Any", typing.Generic)[_T],) if base is _GENERIC else (base,)
     shell: Any = types.new_class("Shell", bases, exec_body=lambda ns: ns.update(namespace))
     if getattr(shell, "__abstractmethods__", None):
         shell.__abstractmethods__ = frozenset()

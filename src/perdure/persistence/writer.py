@@ -1,14 +1,14 @@
 """The state codec, outward: a graph of living objects to inert bytes.
 
-A pickle (protocol 5) that names nothing but ``wire.NAMES`` and ``policy.INERT``.
-An object of any other class is written as *(index into the class table, plain
-__dict__)*; the table travels in the file's header.  What is neither plain, nor
-admitted by the policy, nor special raises ``CaptureError`` with the path to it:
-nothing is dropped and nothing is guessed.
+A pickle (protocol 5) that names nothing but ``wire.NAMES``.  An object of a
+class is written as *(index into the class table, plain __dict__)*; the table
+travels in the file's header.  What is neither plain, nor admitted by the policy,
+nor special raises ``CaptureError`` with the path to it: nothing is dropped and
+nothing is guessed.
 
 Reducers are found by exact type through ``Pickler.dispatch_table`` (three times
 faster than ``reducer_override``).  The pickler writes functions and classes on
-its own, without asking; so its memo is searched for them afterwards.
+its own, without asking; so the payload is searched for them afterwards.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from __future__ import annotations
 import collections
 import io
 import pickle
+import re
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import Enum
 from typing import Any
 
@@ -25,7 +26,7 @@ from perdure.errors import CaptureError
 from perdure.persistence import wire
 from perdure.persistence.keys import ExportId, StoreKey
 from perdure.persistence.paths import find_path
-from perdure.persistence.policy import FACTORY_NAMES, INERT, Exports, Policy
+from perdure.persistence.policy import FACTORY_NAMES, INERT, Exports, Policy, Special
 from perdure.persistence.shells import (
     UnfitClassError,
     container_of,
@@ -68,7 +69,8 @@ class Writer:
         pickler.dispatch_table = _Reducers(self)
         try:
             pickler.dump(attributes)
-            _refuse_code(pickler)
+            payload = buffer.getvalue()
+            _refuse_code(payload, pickler, self.classes)
         except _Refused as refused:
             where = find_path(attributes, refused.value)
             raise CaptureError(str(self.key), where, refused.reason) from refused
@@ -77,7 +79,7 @@ class Writer:
             raise CaptureError(str(self.key), where, reason) from error
         classes = tuple((c.__module__, c.__qualname__) for c in self.classes)
         shares = Shares(frozenset(self.stores), frozenset(self.imported), frozenset(self.exported))
-        return Graph(buffer.getvalue(), classes, shares)
+        return Graph(payload, classes, shares)
 
     def explain(self, attributes: dict[str, Any], reason: str) -> tuple[str, str]:
         """Where the function or class hangs that the pickler could not name itself."""
@@ -122,16 +124,16 @@ class _Reducers(dict[type, Reducer]):
         if (identify := policy.pointer_for(cls)) is not None:
             return self.pointer(identify)
         if (special := policy.special_for(cls)) is not None:
-            return lambda value: (wire.special, (special.name, *special.take(value)))
+            return _special(special)
         if cls in INERT_TYPES:
-            return lambda value: value.__reduce_ex__(5)
+            return _inert(cls)
         if cls is collections.defaultdict:
             return self.default_dict
         if not policy.admits(cls):
             return _refuse("its class is not known as state")
         if issubclass(cls, Enum):
             index = self.writer.index_of(cls)
-            return lambda value: (wire.member, (index, value._name_))
+            return lambda value: (wire.perdure_member, (index, value._name_))
         return self.instance(cls)
 
     def pointer(self, identify: Callable[[Any], tuple[str, ...]]) -> Reducer:
@@ -142,13 +144,19 @@ class _Reducers(dict[type, Reducer]):
             store = self.writer.policy.points_to(parts)
             if store is not None and store != self.writer.key:
                 self.writer.stores.add(store)
-            return wire.pointer, parts
+            return wire.perdure_pointer, parts
 
         return reduce
 
     def default_dict(self, value: Any) -> Any:
         """A defaultdict; its factory must be on the closed list."""
-        return wire.factory, (self.factory_name(value),), None, None, iter(dict.items(value))
+        return (
+            wire.perdure_factory,
+            (self.factory_name(value),),
+            None,
+            None,
+            iter(dict.items(value)),
+        )
 
     def factory_name(self, value: Any) -> str:
         """The name of a defaultdict's factory."""
@@ -178,6 +186,9 @@ class _Reducers(dict[type, Reducer]):
         shared = self.shared(index, content, is_default=container is collections.defaultdict)
         if owner != self.writer.key.module:
             return lambda value: shared(value, self.writer.exports.share(value))
+        if not self.writer.exports.has_shared(cls):
+            # No object of the class is; spares a look-up for each of many.
+            return plain
 
         def own(value: Any) -> Any:
             number = self.writer.exports.id_of(value)
@@ -190,18 +201,18 @@ class _Reducers(dict[type, Reducer]):
         if container is object:
             arguments = (index,)
             if content is _plain:
-                return lambda value: (wire.new, arguments, value.__dict__)
-            return lambda value: (wire.new, arguments, *content(value))
+                return lambda value: (wire.perdure_new, arguments, value.__dict__)
+            return lambda value: (wire.perdure_new, arguments, *content(value))
         if container is collections.defaultdict:
             return lambda value: (
-                wire.filled,
+                wire.perdure_filled,
                 (index, self.factory_name(value)),
                 *content(value),
             )
         if container in MUTABLE_CONTAINERS:
-            return lambda value: (wire.filled, (index,), *content(value))
+            return lambda value: (wire.perdure_filled, (index,), *content(value))
         return lambda value: (
-            wire.filled,
+            wire.perdure_filled,
             (index, _BARE[container](value)),
             getattr(value, "__dict__", None),
         )
@@ -216,9 +227,9 @@ class _Reducers(dict[type, Reducer]):
             arguments = (number, index, self.factory_name(value)) if is_default else (number, index)
             if writer.exports.home(number) in (None, writer.key):
                 writer.exported.add(number)
-                return wire.shared, arguments, *content(value)
+                return wire.perdure_shared, arguments, *content(value)
             writer.imported.add(number)
-            return wire.shared, arguments
+            return wire.perdure_shared, arguments
 
         return reduce
 
@@ -265,6 +276,29 @@ _BARE: dict[type, Callable[[Any], Any]] = {
 }
 
 
+def _special(special: Special) -> Reducer:
+    """A type that needs a hand; a value it cannot take is refused by name."""
+
+    def reduce(value: Any) -> Any:
+        try:
+            return wire.perdure_special, (special.name, *special.take(value))
+        except LookupError as error:
+            raise _Refused(value, str(error)) from error
+
+    return reduce
+
+
+def _inert(cls: type) -> Reducer:
+    """An immutable standard value, by what it would pickle itself with."""
+    name = f"{cls.__module__}.{cls.__qualname__}"
+
+    def reduce(value: Any) -> Any:
+        parts = value.__reduce_ex__(5)
+        return wire.perdure_inert, (name, *parts[1]), *parts[2:]
+
+    return reduce
+
+
 def _refuse(reason: str) -> Reducer:
     def refuse(value: Any) -> Any:
         kind = type(value)
@@ -273,8 +307,27 @@ def _refuse(reason: str) -> Reducer:
     return refuse
 
 
-def _refuse_code(pickler: pickle.Pickler) -> None:
-    """Raise if something was written that no reader will accept, or could not rebuild."""
+# STACK_GLOBAL behind what can stand before it: MEMOIZE, BINGET or LONG_BINGET.
+_GLOBAL = re.compile(rb"(?:\x94|h.|j....)\x93", re.DOTALL)
+# SHORT_BINUNICODE, length, name, MEMOIZE, STACK_GLOBAL: each name is written once.
+_WIRE_GLOBALS = tuple(
+    b"\x8c" + bytes([len(name.__name__)]) + name.__name__.encode() + b"\x94\x93"
+    for name in wire.NAMES
+)
+_LONGEST = max(map(len, _WIRE_GLOBALS))
+_FROZENSET = pickle.FROZENSET
+
+
+def _refuse_code(payload: bytes, pickler: pickle.Pickler, classes: Iterable[type]) -> None:
+    """Raise if something was written that no reader will accept, or could not rebuild.
+
+    Looking through the memo of a large store costs more than writing it, so that
+    is done only if the payload holds bytes that may be such a thing; text and
+    binary content can look so too.
+    """
+    hashed = _FROZENSET in payload and any(has_own_hash(cls) for cls in classes)
+    if not hashed and not _may_name_more(payload):
+        return
     memo: Any = pickler.memo
     for _, value in memo.copy().values():
         _refuse_if_code(value)
@@ -282,12 +335,20 @@ def _refuse_code(pickler: pickle.Pickler) -> None:
             raise _Refused(value, "a frozenset of objects with a __hash__ of their own")
 
 
+def _may_name_more(payload: bytes) -> bool:
+    """Whether some bytes look like a name other than those of the wire."""
+    return any(
+        not payload[max(0, found.end() - _LONGEST) : found.end()].endswith(_WIRE_GLOBALS)
+        for found in _GLOBAL.finditer(payload)
+    )
+
+
 def _refuse_if_code(value: Any) -> None:
     kind = type(value)
     if kind is types.FunctionType:
         if value not in wire.NAMES:
             raise _Refused(value, f"the function {value.__module__}.{value.__qualname__}")
-    elif kind is type and value not in INERT_TYPES:
+    elif kind is type:
         raise _Refused(value, f"the class {value.__module__}.{value.__qualname__}")
 
 

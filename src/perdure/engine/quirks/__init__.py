@@ -9,10 +9,10 @@ speed       work moto repeats in every call though it never changes
 
 from __future__ import annotations
 
-from perdure.engine.quirks import identity, polling, speed, threads, tracking
+from perdure.engine.quirks import identity, polling, queues, speed, threads, tracking
 
 
 def install() -> None:
     """Put all of them in place.  Once per process, before any call."""
-    for quirk in (identity, tracking, polling, threads, speed):
+    for quirk in (identity, tracking, polling, queues, threads, speed):
         quirk.install()

@@ -1,0 +1,71 @@
+# `make start` serves, `make test` proves; both set everything up.  `make help` lists the rest.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+DATA_DIR ?= .perdure
+LISTEN ?= 127.0.0.1:4566
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+start: $(VENV)/.run ## serve on 127.0.0.1:4566, state in .perdure/ (DATA_DIR= switches it off)
+	@DATA_DIR="$(DATA_DIR)" GATEWAY_LISTEN="$(LISTEN)" exec $(BIN)/perdure start
+
+test: lint $(VENV)/.dev ## check style, types, layers; run all tests
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.dev ## style, types and layers only
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.dev ## put the code into shape
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+coverage: $(VENV)/.dev ## branch coverage of the persistence room by the tests without a server
+	$(BIN)/coverage run -m pytest tests/unit tests/property tests/crash tests/golden
+	$(BIN)/coverage report --include 'src/perdure/persistence/*' --show-missing
+
+docs: $(VENV)/.dev ## generate docs/configuration.md and the table of services
+	$(BIN)/python -m perdure.cli.confdoc
+	$(BIN)/python -m perdure.engine.services
+
+bench: $(VENV)/.dev ## measure against moto_server and ministack, print ratios
+	$(BIN)/python bench/run.py $(ARGS)
+
+bench-servers: $(VENV)/.dev ## measure the ASGI servers to choose from
+	$(BIN)/python bench/servers.py $(ARGS)
+
+lock: $(VENV)/.dev ## pin the versions of all dependencies anew
+	$(BIN)/pip-compile $(LOCK) --extra cli --output-file requirements.lock pyproject.toml
+	$(BIN)/pip-compile $(LOCK) --extra cli --extra dev --output-file requirements-dev.lock pyproject.toml
+LOCK := --quiet --upgrade --strip-extras --allow-unsafe --no-emit-index-url --no-emit-find-links \
+	--no-emit-trusted-host --no-header --annotation-style line --resolver backtracking
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "error: Python 3.11 or newer is needed; name it with PYTHON=..."; exit 2; }
+	@$(PYTHON) -m venv $(VENV) || \
+		{ echo "error: no venv module; on Debian: apt-get install python3-venv"; exit 2; }
+
+$(VENV)/.run: requirements.lock pyproject.toml | $(BIN)/python
+	@test -f $(VENV)/.dev || { echo "installing what requirements.lock names into $(VENV)"; \
+		$(PIP) install -r requirements.lock hatchling editables && \
+		$(PIP) install --no-deps --no-build-isolation --editable .; }
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.lock pyproject.toml | $(BIN)/python
+	@echo "installing what requirements-dev.lock names into $(VENV)"
+	@$(PIP) install -r requirements-dev.lock
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@ $(VENV)/.run
+
+clean: ## remove the virtual environment and caches, never state
+	rm -rf $(VENV) .bench .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+
+.PHONY: help start test lint format coverage docs bench bench-servers lock clean
