@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -60,7 +59,6 @@ class Disk:
         """Forget all that lives, and know what was saved."""
         last = self.engine.last_id
         self.engine.forget_all()
-        gc.collect()
         SHARING.last = 0
         self.know(last)
 

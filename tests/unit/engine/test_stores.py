@@ -38,7 +38,7 @@ def test_a_known_store_is_loaded_at_its_first_look_up(disk: Disk, moto: Any) -> 
 def test_loading_is_no_change(disk: Disk, moto: Any) -> None:
     """A store that was loaded and only read is not saved again with other bytes."""
     moto.store("ssm").put_parameter(
-        "p", "", "v", "String", "", None, False, None, [], "text", "Standard", None
+        "p", "", "v", "String", "", False, None, None, "text", "Standard", None
     )
     disk.save()
     before = dict(disk.files)
