@@ -293,8 +293,11 @@ def _inert(cls: type) -> Reducer:
     name = f"{cls.__module__}.{cls.__qualname__}"
 
     def reduce(value: Any) -> Any:
-        parts = value.__reduce_ex__(5)
-        return wire.perdure_inert, (name, *parts[1]), *parts[2:]
+        make, arguments, *rest = value.__reduce_ex__(5)
+        if make is not cls:
+            # copyreg.__newobj__, whose first argument is the class.
+            arguments = arguments[1:]
+        return wire.perdure_inert, (name, *arguments), *rest
 
     return reduce
 

@@ -9,7 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from perdure.errors import CorruptionError, ForeignDirectoryError, StateError
+from perdure.errors import (
+    CorruptionError,
+    ForeignDirectoryError,
+    StateError,
+    UnusableDirectoryError,
+)
 from perdure.persistence import manifest as manifests
 from perdure.persistence.check import check_directory
 from perdure.persistence.files import Files
@@ -91,9 +96,10 @@ def test_a_reference_to_nothing_is_found(path: Path) -> None:
 
 def test_what_is_no_state_directory_is_no_verdict(tmp_path: Path) -> None:
     """A folder of something else, an empty or a missing one are errors, not clean."""
-    for path in (tmp_path, tmp_path / "none"):
-        with pytest.raises(ForeignDirectoryError):
-            check_directory(path)
+    with pytest.raises(ForeignDirectoryError):
+        check_directory(tmp_path)
+    with pytest.raises(UnusableDirectoryError):
+        check_directory(tmp_path / "none")
     (tmp_path / "file").write_text("")
     with pytest.raises(StateError):
         check_directory(tmp_path / "file")

@@ -401,7 +401,7 @@ def glob(name: str, module: str = wire.__name__) -> bytes:
 
 
 def call(name: str, *arguments: Any) -> bytes:
-    return glob(name) + _value(arguments) + b"R"
+    return glob(f"perdure_{name}") + _value(arguments) + b"R"
 
 
 def _value(value: Any) -> bytes:
@@ -443,7 +443,7 @@ def hostile(*opcodes: bytes, exports: ZooExports | None = None) -> type[StateErr
         ("collections", "namedtuple"),
         ("perdure.persistence.wire", "_only_named"),
         ("perdure.persistence.wire", "Any"),
-        ("perdure.persistence.wire", "new.__globals__"),
+        ("perdure.persistence.wire", "perdure_new.__globals__"),
         ("perdure.persistence.reader", "Reader"),
         ("datetime", "datetime.now"),
         ("decimal", "getcontext"),

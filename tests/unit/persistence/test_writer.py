@@ -98,7 +98,7 @@ def test_graphs_too_deep_are_refused() -> None:
 
 
 def test_only_the_closed_list_is_named() -> None:
-    """A payload names the wire's functions and inert types; classes stand in the table."""
+    """A payload names the wire's functions; classes stand in the table."""
     graph = dump({"a": Plain(b=zoo.Colour.RED), "c": OrderedDict(x=zoo.Versions())})
 
     assert b"Plain" not in graph.payload

@@ -449,6 +449,9 @@ class ZooExports:
     def id_of(self, value: Any) -> ExportId | None:
         return self.numbers.get(id(value))
 
+    def has_shared(self, cls: type) -> bool:
+        return any(type(value) is cls for value in self.objects.values())
+
     def share(self, value: Any) -> ExportId:
         if id(value) not in self.numbers:
             self.last += 1
