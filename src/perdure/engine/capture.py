@@ -12,7 +12,7 @@ import gc
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from perdure.engine.policy import POLICY
+from perdure.engine.policy import POLICY, state_of
 from perdure.engine.sharing import SHARING
 from perdure.engine.stores import STORES
 from perdure.errors import CaptureError, StateError
@@ -52,7 +52,7 @@ class _Capture:
             self.fail(key, CaptureError(str(key), "(its key)", str(error)))
             return
         try:
-            self.result.graphs[key] = Writer(POLICY, SHARING, key).dump(store.__dict__)
+            self.result.graphs[key] = Writer(POLICY, SHARING, key).dump(state_of(store))
         except CaptureError as error:
             self.fail(key, error)
 

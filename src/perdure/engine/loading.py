@@ -15,7 +15,7 @@ from pathlib import Path
 
 from moto.core.base_backend import BaseBackend
 
-from perdure.engine.policy import POLICY, import_table
+from perdure.engine.policy import POLICY, import_table, lay_over
 from perdure.engine.sharing import SHARING
 from perdure.engine.stores import STORES, create
 from perdure.errors import LoadError, PerdureError
@@ -91,7 +91,7 @@ class StoreLoader:
             raise
         reader.settle()
         for loaded, backend in self._fresh.items():
-            backend.__dict__.update(attributes[loaded])
+            lay_over(backend, attributes[loaded])
             STORES.unloaded.discard(loaded)
         self._register(reader.shared)
 

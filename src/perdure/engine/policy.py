@@ -46,6 +46,19 @@ MOTO_FACTORY_CLASSES = {
     "moto.meteringmarketplace.models:CustomerDeque",
     "moto.meteringmarketplace.models:ResultDeque",
     "moto.apigateway.integration_parsers.unknown_parser:TypeUnknownParser",
+    "moto.lakeformation.models:default_settings",
+    "moto.xray.models:SegmentCollection._new_trace_item",
+}
+
+# Classes that keep a table of their own methods, by name; it is bound again when loaded.
+OF_METHODS = {
+    ("moto.ec2.models.security_groups", "SecurityGroup"): "filters",
+    ("moto.ec2.models.security_groups", "SecurityGroupRule"): "filters",
+}
+# Attributes of stores that are no state: each is what a fresh store has.
+FRESH_ATTRIBUTES = {
+    "config": frozenset({"config_schema"}),  # botocore's model
+    "rds": frozenset({"resource_map"}),  # class -> the store's own dict, see ``lay_over``
 }
 
 # ``run`` is what quirks.threads wraps.
@@ -134,17 +147,26 @@ class MotoPolicy:
         return None if module in SHARED_PACKAGES else module
 
     def attributes_for(self, cls: type) -> Callable[[Any], dict[str, Any]] | None:
-        """Of a thread only what moto added is state; of a Lambda, all but its Docker client."""
+        """Of a thread only what moto added is state; of a table of methods, their names."""
         if issubclass(cls, threading.Thread):
             return _without_thread
-        return None
+        table = OF_METHODS.get((cls.__module__, cls.__qualname__))
+        return None if table is None else lambda value: _with_names(value, table)
 
     def finish(self, value: Any) -> None:
-        """A thread is rebuilt as one that will not run."""
+        """A thread is rebuilt as one that will not run; tables of methods are bound again."""
         if isinstance(value, threading.Thread):
             attributes = dict(value.__dict__)
             threading.Thread.__init__(value)
             value.__dict__.update(attributes)
+        table = OF_METHODS.get((type(value).__module__, type(value).__qualname__))
+        if table is not None:
+            names = value.__dict__.get(table, {})
+            value.__dict__[table] = {
+                key: getattr(value, name)
+                for key, name in names.items()
+                if type(name) is str and name.startswith("filter_") and hasattr(value, name)
+            }
 
 
 class _Factories(Mapping[str, Callable[[], Any]]):
@@ -153,7 +175,10 @@ class _Factories(Mapping[str, Callable[[], Any]]):
     def __getitem__(self, name: str) -> Callable[[], Any]:
         if name in MOTO_FACTORY_CLASSES:
             module, _, qualname = name.partition(":")
-            return getattr(importlib.import_module(module), qualname)  # type: ignore[no-any-return]
+            found: Any = importlib.import_module(module)
+            for part in qualname.split("."):
+                found = getattr(found, part)
+            return found  # type: ignore[no-any-return]
         factory = MOTO_FACTORIES[name]
         if factory is not dict:
             _MADE[id(factory)] = name
@@ -215,6 +240,34 @@ def _regions_parts(regions: AccountSpecificBackend[Any]) -> tuple[str, ...]:
 
 def _without_thread(value: Any) -> dict[str, Any]:
     return {k: v for k, v in value.__dict__.items() if k not in THREAD_ATTRIBUTES}
+
+
+def _with_names(value: Any, table: str) -> dict[str, Any]:
+    names = {key: method.__name__ for key, method in value.__dict__[table].items()}
+    return {**value.__dict__, table: names}
+
+
+def state_of(backend: BaseBackend) -> dict[str, Any]:
+    """The attributes of a store that are state."""
+    fresh = FRESH_ATTRIBUTES.get(module_of(type(backend)))
+    if fresh is None:
+        return backend.__dict__
+    return {name: value for name, value in backend.__dict__.items() if name not in fresh}
+
+
+def lay_over(backend: BaseBackend, attributes: dict[str, Any]) -> None:
+    """Give a fresh store the attributes that were saved."""
+    module = module_of(type(backend))
+    before = {id(value): name for name, value in backend.__dict__.items()}
+    for name in FRESH_ATTRIBUTES.get(module, ()):
+        attributes.pop(name, None)
+    backend.__dict__.update(attributes)
+    if module == "rds":
+        # Its values are the store's own dicts, which have just been replaced.
+        found: Any = backend
+        found.resource_map = {
+            cls: backend.__dict__[before[id(held)]] for cls, held in found.resource_map.items()
+        }
 
 
 POLICY = MotoPolicy()

@@ -90,6 +90,10 @@ class Stores:
         module, account = _module(regions), regions.account_id
         for key in [k for k in self.unloaded if k[:2] == (module, account)]:
             self.open(regions, key.region)
+        for key, reason in self.quarantined.items():
+            if key[:2] == (module, account):
+                # Left out, it would look as if it were empty.
+                raise QuarantinedError(key, reason)
         for region in dict.keys(regions):
             self.touched.add(StoreKey(module, account, region))
 
@@ -151,6 +155,15 @@ def _get_region(regions: AccountSpecificBackend[Any], region: str) -> BaseBacken
     return backend
 
 
+def _get_known_region(
+    regions: AccountSpecificBackend[Any], region: str, default: Any = None
+) -> Any:
+    key = StoreKey(_module(regions), regions.account_id, "aws" if region == "global" else region)
+    if STORES.find(key) is None and key not in STORES.unloaded | STORES.quarantined.keys():
+        return default
+    return _get_region(regions, region)
+
+
 def _get_account(table: BackendDict[Any], account: str) -> AccountSpecificBackend[Any]:
     regions = dict.get(table, account)
     if regions is None:
@@ -189,9 +202,11 @@ def install() -> None:
     """Stand in moto's way to its stores.  Once per process, before any call."""
     AccountSpecificBackend.__getitem__ = _get_region
     BackendDict.__getitem__ = _get_account
-    for method in ("__iter__", "__len__", "items", "keys", "values", "get"):
+    for method in ("__iter__", "__len__", "items", "keys", "values"):
         setattr(AccountSpecificBackend, method, _seeing_regions(method))
         setattr(BackendDict, method, _seeing_accounts(method))
+    AccountSpecificBackend.get = _get_known_region
+    BackendDict.get = _seeing_accounts("get")
     AccountSpecificBackend.__contains__ = _contains_region
     BackendDict.__contains__ = _seeing_accounts("__contains__")
     BackendDict.__hash__ = _hash_by_identity
