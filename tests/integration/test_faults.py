@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import builtins
 import contextlib
-import enum
 import hashlib
-import io
 import json
 import os
 import pickle
@@ -449,12 +447,6 @@ def wire_call(name, *arguments):
     return pickle.dumps(Call(getattr(wire, name), *arguments), protocol=4)[2:-1]
 
 
-class Colour(enum.Enum):
-    """Only its shape is used."""
-
-    RED = 1
-
-
 def hostile(mark):
     """Payloads that would create the file ``mark``, or change something, if they ran."""
     touch = f"touch {mark}"
@@ -464,7 +456,7 @@ def hostile(mark):
         "posix.system": by_name("posix", "system", touch),
         "nested": plain(nested),
         "eval": plain(Call(builtins.eval, f"open({str(mark)!r}, 'w')")),
-        "getattr": plain(Call(builtins.getattr, io, "open")),
+        "getattr": plain(Call(builtins.getattr, "text", "format")),
         "open": plain(Call(builtins.open, str(mark), "w")),
         "subprocess": by_name("subprocess", "getoutput", touch),
         "import": by_name("importlib", "import_module", "this"),
