@@ -18,8 +18,8 @@ from pathlib import Path
 
 import pytest
 from botocore.exceptions import ClientError
-from conftest import environment
 
+from conftest import environment
 from perdure.errors import (
     CorruptionError,
     ForeignDirectoryError,
@@ -356,9 +356,7 @@ def test_damaged_state_file(start, state, tmp_path, damage, strategy):
     # Neither a save nor a restart forgets it.
     server.restart()
     assert_set_aside(server, reason=path.name)
-    done = perdure(
-        server.home, "state", "reset", "sqs", "--listen", f"127.0.0.1:{server.port}"
-    )
+    done = perdure(server.home, "state", "reset", "sqs", "--listen", f"127.0.0.1:{server.port}")
     assert done.returncode == 0, done.stderr
     assert damaged in [p.read_bytes() for p in (state / "quarantine").iterdir()]
     assert server.health()["features"]["persistence"] == "initialized"
@@ -444,7 +442,7 @@ def build(start, state):
 
 def wire_call(name, *arguments):
     """A call of one of the names of the wire format."""
-    return pickle.dumps(Call(getattr(wire, name), *arguments), protocol=4)[2:-1]
+    return pickle.dumps(Call(getattr(wire, f"perdure_{name}"), *arguments), protocol=4)[2:-1]
 
 
 def hostile(mark):
@@ -468,15 +466,15 @@ def hostile(mark):
         "pickle in a string": plain(Call(pickle.loads, plain(Call(os.system, touch)))),
         "build on a module": build(b"cos\n\n", {"system": "gone"}),
         "build on a type": build(b"cdatetime\ndatetime\n", {"now": "gone"}),
-        "build on a wire name": build(b"cperdure.persistence.wire\nnew\n", {"_run": "gone"}),
-        "build on a table": build(
-            wire_call("pointer", "table", "sqs"), {"backend": "gone"}
+        "build on a wire name": build(
+            b"cperdure.persistence.wire\nperdure_new\n", {"_run": "gone"}
         ),
+        "build on a table": build(wire_call("pointer", "table", "sqs"), {"backend": "gone"}),
         "build on an enum": build(wire_call("member", 0, "REPLICA"), {"_value_": "gone"}),
-        "special of code": plain({"a": Call(wire.special, "thread-of-mine", touch)}),
-        "factory of code": plain({"a": Call(wire.factory, "os:system")}),
-        "class of another package": plain({"a": Call(wire.new, 1)}),
-        "class index": plain({"a": Call(wire.new, 10_000)}),
+        "special of code": plain({"a": Call(wire.perdure_special, "thread-of-mine", touch)}),
+        "factory of code": plain({"a": Call(wire.perdure_factory, "os:system")}),
+        "class of another package": plain({"a": Call(wire.perdure_new, 1)}),
+        "class index": plain({"a": Call(wire.perdure_new, 10_000)}),
         "not a dict": plain([1, 2, 3]),
         "no pickle": b"perfectly harmless text",
     }
@@ -488,7 +486,7 @@ NAMES = list(hostile(Path("x")))
 @pytest.fixture(scope="module")
 def hostile_server(saved, start_in_module, tmp_path_factory):
     """One server with a hostile file per region of SQS, each valid by every checksum."""
-    from botocore.session import get_session  # noqa: PLC0415 - slow, for this fixture only
+    from botocore.session import get_session
 
     folder = tmp_path_factory.mktemp("hostile")
     state = shutil.copytree(saved, folder / "state")

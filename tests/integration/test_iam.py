@@ -11,9 +11,7 @@ from resume import resumed
 TRUST = json.dumps(
     {
         "Version": "2012-10-17",
-        "Statement": [
-            {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}
-        ],
+        "Statement": [{"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}],
     }
 )
 
@@ -58,9 +56,7 @@ def test_managed_policy_knows_its_holders(aws):
     arn = iam.create_policy(PolicyName="own", PolicyDocument=policy("s3:*"))["Policy"]["Arn"]
     iam.create_role(RoleName="holder", AssumeRolePolicyDocument=TRUST)
     iam.attach_role_policy(RoleName="holder", PolicyArn=arn)
-    iam.create_policy_version(
-        PolicyArn=arn, PolicyDocument=policy("sqs:*"), SetAsDefault=False
-    )
+    iam.create_policy_version(PolicyArn=arn, PolicyDocument=policy("sqs:*"), SetAsDefault=False)
     yield
     iam.set_default_policy_version(PolicyArn=arn, VersionId="v2")
     assert iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"] == "v2"

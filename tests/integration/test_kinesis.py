@@ -91,7 +91,5 @@ def test_settings_and_consumers(aws):
     assert kinesis.list_tags_for_stream(StreamName="kept")["Tags"] == [{"Key": "a", "Value": "b"}]
     found = kinesis.describe_stream_consumer(ConsumerARN=consumer["ConsumerARN"])
     assert found["ConsumerDescription"]["ConsumerName"] == "reader"
-    kinesis.update_shard_count(
-        StreamName="kept", TargetShardCount=4, ScalingType="UNIFORM_SCALING"
-    )
+    kinesis.update_shard_count(StreamName="kept", TargetShardCount=4, ScalingType="UNIFORM_SCALING")
     assert len(open_shards(kinesis, "kept")) == 4

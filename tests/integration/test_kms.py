@@ -125,7 +125,8 @@ def test_grants_policies_and_rotation(aws):
     assert [(g["GrantId"], g["Name"]) for g in grants] == [(grant["GrantId"], "g")]
     kms.revoke_grant(KeyId=key, GrantId=grant["GrantId"])
     assert kms.list_grants(KeyId=key)["Grants"] == []
-    assert kms.get_key_policy(KeyId=key, PolicyName="default")["Policy"] == '{"Version": "2012-10-17"}'
+    policy = kms.get_key_policy(KeyId=key, PolicyName="default")["Policy"]
+    assert policy == '{"Version": "2012-10-17"}'
     assert kms.get_key_rotation_status(KeyId=key)["KeyRotationEnabled"]
     assert kms.list_resource_tags(KeyId=key)["Tags"] == [{"TagKey": "a", "TagValue": "b"}]
     assert kms.describe_key(KeyId=key)["KeyMetadata"]["KeyState"] == "Disabled"

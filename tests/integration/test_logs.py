@@ -71,9 +71,7 @@ def test_settings_of_a_group(aws):
         logGroupName="/app/settings",
         filterName="errors",
         filterPattern="ERROR",
-        metricTransformations=[
-            {"metricName": "m", "metricNamespace": "n", "metricValue": "1"}
-        ],
+        metricTransformations=[{"metricName": "m", "metricNamespace": "n", "metricValue": "1"}],
     )
     before = logs.describe_log_groups(logGroupNamePrefix="/app/settings")["logGroups"][0]
     yield
