@@ -7,7 +7,6 @@ arguments: it builds inert objects and calls nothing that belongs to the state.
 
 from __future__ import annotations
 
-import importlib
 import io
 import ipaddress
 import itertools
@@ -21,8 +20,6 @@ import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
-
-from perdure.engine.services import by_name
 
 BODY_IN_MEMORY_BYTES = 16 << 20
 COUNT_MAX = 1 << 62
@@ -112,37 +109,6 @@ def _pattern(pattern: str, flags: int) -> Any:
 
 def _address(kind: str, text: str) -> Any:
     return _ADDRESS_KINDS[kind](_typed(text, str))
-
-
-# Bound methods moto keeps as values: module and start of the method's name.
-METHODS = {("moto.ec2.models.security_groups", "filter_")}
-
-
-def _method_parts(method: Any) -> tuple[Any, ...]:
-    function = method.__func__
-    _check_method(function.__module__, function.__qualname__)
-    return function.__module__, function.__qualname__, method.__self__
-
-
-def _check_method(module: str, qualname: str) -> None:
-    name = qualname.rpartition(".")[2]
-    if not any(module == m and name.startswith(start) for m, start in METHODS):
-        raise LookupError(f"the method {module}.{qualname} is not on the closed list")
-
-
-def _method(module: str, qualname: str, owner: Any) -> Any:
-    _check_method(module, _typed(qualname, str))
-    owner_name, _, name = qualname.rpartition(".")
-    function = vars(getattr(importlib.import_module(module), owner_name))[name]
-    return types.MethodType(_typed(function, types.FunctionType), owner)
-
-
-def _service_model(name: str) -> Any:
-    from moto.core.utils import get_service_model
-
-    if name not in by_name():
-        raise LookupError(f"no service model {name!r}")
-    return get_service_model(name)
 
 
 def _typed(value: Any, kind: Any) -> Any:
@@ -269,13 +235,6 @@ ABSENT = Row(
 PRIVATE_KEY = Row("private-key", OPENSSL, _key_bytes, _key)
 PUBLIC_KEY = Row("public-key", OPENSSL, _public_bytes, _public_key)
 CERTIFICATE = Row("certificate", OPENSSL, _certificate_bytes, _certificate)
-METHOD = Row("method", "code cannot be state, only named", _method_parts, _method)
-SERVICE_MODEL = Row(
-    "service-model",
-    "botocore's description of a service, cached by moto",
-    lambda model: (model.service_name,),
-    _service_model,
-)
 UTC = Row("utc", "dateutil's singleton", _nothing, _utc)
 
 ABSENT_MODULES = ("docker.", "jinja2.")
@@ -285,11 +244,7 @@ def row_for(cls: type) -> Row | None:
     """The row for objects of this class, if it has one."""
     if cls in EXACT:
         return EXACT[cls]
-    if cls is types.MethodType:
-        return METHOD
     module = cls.__module__
-    if (module, cls.__name__) == ("moto.core.model", "ServiceModel"):
-        return SERVICE_MODEL
     if cls is types.GeneratorType or module.startswith(ABSENT_MODULES):
         return ABSENT
     if module.startswith("cryptography."):
@@ -313,7 +268,5 @@ BY_NAME: dict[str, Row] = {
         PUBLIC_KEY,
         CERTIFICATE,
         UTC,
-        METHOD,
-        SERVICE_MODEL,
     )
 }
