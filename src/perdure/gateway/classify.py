@@ -262,6 +262,8 @@ def _fits(call: Call, service: Service, form: dict[str, str]) -> bool:
         return call.path.startswith("/v20180820/") or ".s3-control." in call.host
     if service.module == "s3":
         return not call.path.startswith("/v20180820/")
+    if service.module == "apigateway":
+        return call.path.startswith("/v2/") == (service.name == "apigatewayv2")
     if service.module == "sesv2":
         return call.path.startswith("/v2/")
     has_target = any(name == "x-amz-target" for name, _ in call.headers)
