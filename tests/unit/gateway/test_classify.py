@@ -41,7 +41,6 @@ def signed(service: str, key: str = "test", region: str = "us-east-1") -> str:
 
 def classifier(**changes: Any) -> Classifier:
     settings: dict[str, Any] = {
-        "own_host": "localhost.localstack.cloud",
         "default_region": "eu-west-1",
         "any_region": False,
         "only": None,
@@ -307,10 +306,6 @@ def request_of(name: str) -> RawRequest | None:
     return None
 
 
-# Services that share signing name and operation with another one that answers both alike.
-ALIKE = {
-    "lexv2-models": "lexv2models",
-}
 
 
 @pytest.mark.parametrize("name", [service.name for service in all_services()])

@@ -23,7 +23,7 @@ def parsed(message: str, protocol: str) -> tuple[str, str]:
         {"status_code": answer.status, "headers": headers, "body": answer.body}, None
     )
     assert found["ResponseMetadata"]["HTTPStatusCode"] == 503
-    return found["Error"]["Code"], found["Error"]["Message"]
+    return found["Error"]["Code"], found["Error"]["Message"] or ""
 
 
 @pytest.mark.parametrize("message", MESSAGES, ids=lambda m: m[:6])
