@@ -32,7 +32,7 @@ KEPT: tuple[Kept, ...] = ("cache-kept", "cache-lost", "data-lost")
 FAULTS = ("stop", "stop-after", "fail-once", "fail-on", "short-write")
 
 
-class PowerLoss(BaseException):  # noqa: N818 - no error of ours; nothing may catch it
+class PowerLoss(BaseException):
     """The machine stopped at this step."""
 
 

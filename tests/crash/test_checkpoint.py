@@ -7,12 +7,12 @@ import itertools
 from pathlib import Path
 
 import pytest
+from tests.crash.faults import KEPT, FaultyFiles, Kept, PowerLoss
+from tests.unit.persistence.plain_checkpoint import cut, files_below, opened, values
 
 from perdure.errors import DurabilityError
 from perdure.persistence.check import check_directory
 from perdure.persistence.checkpoint import Checkpointer
-from tests.crash.faults import KEPT, FaultyFiles, Kept, PowerLoss
-from tests.unit.persistence.plain_checkpoint import cut, files_below, opened, values
 
 FIRST = {"s3": "first " * 500, "sqs": "first", "ec2": "unchanged", "process": "first"}
 SECOND = {"s3": "second " * 500, "sqs": "second", "iam": "new", "process": "second"}

@@ -51,7 +51,7 @@ NOT_INHERITED_NAMES = frozenset(
 )
 
 _opener = build_opener(ProxyHandler({}))
-_random = random.Random()  # noqa: S311 - a port, not a secret
+_random = random.Random()
 
 
 def free_port() -> int:
@@ -223,8 +223,8 @@ class Server:
         **config: Any,
     ) -> Any:
         """A boto3 client; kept, so that it can be asked for anywhere."""
-        import boto3  # noqa: PLC0415 - half a second, for tests that use it
-        from botocore.config import Config  # noqa: PLC0415
+        import boto3
+        from botocore.config import Config
 
         wanted = (service, region, key, token, repr(sorted(config.items())))
         if wanted not in self._clients:

@@ -250,9 +250,10 @@ def _with_names(value: Any, table: str) -> dict[str, Any]:
 def state_of(backend: BaseBackend) -> dict[str, Any]:
     """The attributes of a store that are state."""
     fresh = FRESH_ATTRIBUTES.get(module_of(type(backend)))
+    attributes: dict[str, Any] = backend.__dict__
     if fresh is None:
-        return backend.__dict__
-    return {name: value for name, value in backend.__dict__.items() if name not in fresh}
+        return attributes
+    return {name: value for name, value in attributes.items() if name not in fresh}
 
 
 def lay_over(backend: BaseBackend, attributes: dict[str, Any]) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from moto.core.common_models import BaseModel
+from tests.unit.engine.conftest import ACCOUNT, REGION, Disk, key
 
 from perdure.engine import process
 from perdure.engine.quirks.identity import known_account, write_visits
 from perdure.engine.quirks.polling import PATIENCE, ParkedError
-from tests.unit.engine.conftest import ACCOUNT, REGION, Disk, key
 
 
 def test_bucket_owners_survive(disk: Disk, moto: Any) -> None:
@@ -104,7 +104,7 @@ def test_visits_of_keys_that_are_gone_are_dropped(disk: Disk, moto: Any) -> None
 
 
 def test_no_model_object_is_tracked(disk: Disk, moto: Any) -> None:
-    """moto's list of every object ever made stays empty."""
+    """Moto's list of every object ever made stays empty."""
     from moto.sqs.models import Queue
 
     moto.store("sqs").create_queue("q", {})

@@ -6,10 +6,10 @@ import gc
 from typing import Any
 
 import pytest
+from tests.unit.engine.conftest import ACCOUNT, REGION, Disk, is_living, key
 
 from perdure.engine.sharing import SHARING, Sharing
 from perdure.persistence.keys import ExportId, StoreKey
-from tests.unit.engine.conftest import ACCOUNT, REGION, Disk, is_living, key
 
 TEMPLATE = """
 Resources:
@@ -214,9 +214,7 @@ def test_a_queue_and_lambda_share_the_event_source_mapping(disk: Disk, moto: Any
             "Code": {"ZipFile": _empty_zip()},
         }
     )
-    aws_lambda.create_event_source_mapping(
-        {"FunctionName": "f", "EventSourceArn": queue.queue_arn}
-    )
+    aws_lambda.create_event_source_mapping({"FunctionName": "f", "EventSourceArn": queue.queue_arn})
     disk.save()
     disk.restart()
 

@@ -35,7 +35,7 @@ from perdure.persistence.writer import Writer
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 KEY = StoreKey("sqs", "000000000000", "us-east-1")
-RSA = rsa.generate_private_key(65537, 1024)  # noqa: S505 - small, for speed
+RSA = rsa.generate_private_key(65537, 1024)
 NAME = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "x")])
 NOW = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 CERTIFICATE = (
@@ -95,7 +95,7 @@ VALUES: dict[str, tuple[Any, Callable[[Any], Any]]] = {
     "spooled-on-disk": (spooled(b"x" * 1000), read),
     "bytesio": (io.BytesIO(b"abc"), read),
     "stringio": (io.StringIO("abc"), read),
-    "pattern": (re.compile("a(b)", re.I), lambda p: (p.pattern, p.flags)),
+    "pattern": (re.compile("a(b)", re.IGNORECASE), lambda p: (p.pattern, p.flags)),
     "pattern-bytes": (re.compile(b"a"), lambda p: (p.pattern, p.flags)),
     "uuid": (uuid.UUID(int=5), str),
     "weakset": (weakref.WeakSet(), len),
@@ -199,7 +199,7 @@ def test_closed_bodies_stay_closed() -> None:
 )
 def test_arguments_of_a_stranger_are_refused(name: str, arguments: tuple[Any, ...]) -> None:
     """A row that is given what it never wrote raises an Exception, and allocates nothing for it."""
-    with pytest.raises(Exception):  # noqa: B017, PT011 - the reader turns any into a StateError
+    with pytest.raises(Exception):  # noqa: B017 - the reader turns any into a StateError
         special.BY_NAME[name].make(*arguments)
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from tests.unit.engine.conftest import ACCOUNT, REGION, Disk, is_living, key
 
 from perdure.engine.core import Engine, stores_by_state
 from perdure.engine.policy import import_table
 from perdure.engine.stores import STORES, QuarantinedError, UnknownRegionError, module_of
-from tests.unit.engine.conftest import ACCOUNT, REGION, Disk, is_living, key
 
 
 def test_a_look_up_makes_a_store_and_notes_it(engine: Engine, moto: Any) -> None:

@@ -30,9 +30,7 @@ def graph(value: Any, shares: Shares = NO_SHARES) -> Graph:
 
 def cut(number: int, values: Mapping[str, Any], *, process: Any = None) -> Cut:
     """What a capture at that cut found, by service."""
-    graphs = {
-        key(m): v if isinstance(v, Graph) else graph(v) for m, v in values.items()
-    }
+    graphs = {key(m): v if isinstance(v, Graph) else graph(v) for m, v in values.items()}
     return Cut(Lsn(number), graphs, (PROCESS, graph(process)), number, {"perdure": "test"})
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.unit.persistence.plain_checkpoint import cut, files_below, graph, key, opened
 
 from perdure.errors import (
     CorruptionError,
@@ -20,7 +21,6 @@ from perdure.persistence.check import check_directory
 from perdure.persistence.files import Files
 from perdure.persistence.keys import ExportId
 from perdure.persistence.statefile import Shares
-from tests.unit.persistence.plain_checkpoint import cut, files_below, graph, key, opened
 
 
 @pytest.fixture

@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.crash.faults import FaultyFiles
+from tests.unit.persistence.plain_checkpoint import cut, files_below, graph, key, opened, values
 
 from perdure.errors import CorruptionError, DurabilityError, StateError
 from perdure.persistence.checkpoint import Checkpointer
 from perdure.persistence.keys import StoreKey
-from tests.crash.faults import FaultyFiles
-from tests.unit.persistence.plain_checkpoint import cut, files_below, graph, key, opened, values
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from tests.crash.faults import FaultyFiles, PowerLoss
 
 from perdure.errors import (
     CorruptionError,
@@ -24,7 +25,6 @@ from perdure.persistence import directory
 from perdure.persistence.directory import IDENTITY, LOCK, Directory, open_directory, recognise
 from perdure.persistence.files import Files
 from perdure.persistence.manifest import Manifest
-from tests.crash.faults import FaultyFiles, PowerLoss
 
 
 def opened(path: Path, files: Files | None = None) -> Directory:

@@ -8,10 +8,10 @@ import os
 from pathlib import Path
 
 import pytest
+from tests.crash.faults import KEPT, FaultyFiles, Kept, PowerLoss
 
 from perdure.errors import DurabilityError
 from perdure.persistence.files import TEMPORARY, Files
-from tests.crash.faults import KEPT, FaultyFiles, Kept, PowerLoss
 
 PUBLISH = ["x.create", "x.write", "x.fsync", "x.rename", "x.fsync-folder"]
 MAKE_TWO = ["x.mkdir", "x.fsync-folder"] * 2

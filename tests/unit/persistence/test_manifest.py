@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.crash.faults import FaultyFiles
 
 from perdure.errors import CorruptionError, DurabilityError, FormatVersionError
 from perdure.persistence import manifest
@@ -15,7 +16,6 @@ from perdure.persistence.files import Files
 from perdure.persistence.keys import ExportId, Lsn, StoreKey
 from perdure.persistence.manifest import Entry, Manifest
 from perdure.persistence.statefile import Shares
-from tests.crash.faults import FaultyFiles
 
 KEY = StoreKey("s3", "000000000000", "aws")
 SQS = StoreKey("sqs", "000000000000", "us-east-1")
@@ -201,9 +201,7 @@ ROW: dict[str, Any] = {
 
 
 @pytest.mark.parametrize(("name", "value"), [(n, v) for n, vs in ROW.items() for v in vs])
-def test_a_field_of_an_entry_that_is_none_is_refused(
-    tmp_path: Path, name: str, value: Any
-) -> None:
+def test_a_field_of_an_entry_that_is_none_is_refused(tmp_path: Path, name: str, value: Any) -> None:
     """A wrong field of an entry under a right checksum is a CorruptionError."""
     manifest.publish(Files(), tmp_path, WHOLE)
     inner = inner_of(tmp_path)

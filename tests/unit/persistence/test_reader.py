@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.unit.persistence import zoo
+from tests.unit.persistence.zoo import KEY, OTHER, Plain, ZooExports, ZooPolicy, state_of
 
 from perdure.errors import CorruptionError, HostileStateError, LoadError, StateError
 from perdure.persistence import wire
@@ -22,8 +24,6 @@ from perdure.persistence.keys import ExportId
 from perdure.persistence.reader import Reader
 from perdure.persistence.statefile import Graph
 from perdure.persistence.writer import Writer
-from tests.unit.persistence import zoo
-from tests.unit.persistence.zoo import KEY, OTHER, Plain, ZooExports, ZooPolicy, state_of
 
 PATH = Path("zoo.state")
 

@@ -8,10 +8,10 @@ import types
 from typing import Any
 
 import pytest
+from tests.unit.persistence import zoo
 
 from perdure.persistence import shells
 from perdure.persistence.shells import UnfitClassError, container_of, has_own_hash, shell_class
-from tests.unit.persistence import zoo
 
 CONTAINERS: list[tuple[type, type, tuple[Any, ...]]] = [
     (zoo.Plain, object, ()),

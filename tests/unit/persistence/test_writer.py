@@ -11,14 +11,14 @@ from collections import OrderedDict, defaultdict
 from typing import Any
 
 import pytest
+from tests.unit.persistence import zoo
+from tests.unit.persistence.zoo import KEY, OTHER, Plain, ZooExports, ZooPolicy
 
 from perdure.errors import CaptureError
 from perdure.persistence import wire
 from perdure.persistence.keys import ExportId
 from perdure.persistence.statefile import Graph
 from perdure.persistence.writer import Writer
-from tests.unit.persistence import zoo
-from tests.unit.persistence.zoo import KEY, OTHER, Plain, ZooExports, ZooPolicy
 
 
 def dump(attributes: dict[str, Any], exports: ZooExports | None = None) -> Graph:

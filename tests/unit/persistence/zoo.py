@@ -235,7 +235,7 @@ class Colour(Enum):
     BLUE = "blue"
 
 
-class Level(str, Enum):  # noqa: UP042 - as moto writes it
+class Level(str, Enum):
     HIGH = "high"
 
 
