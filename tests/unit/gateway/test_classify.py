@@ -193,7 +193,10 @@ def test_the_region_of_a_queue_url_without_a_signature() -> None:
         (raw("POST", "/model/x/invoke", authorization=signed("bedrock")), "bedrock-runtime"),
         (raw("GET", "/v2/apis", authorization=signed("apigateway")), "apigatewayv2"),
         (raw("GET", "/restapis", authorization=signed("apigateway")), "apigateway"),
-        (raw("POST", authorization=signed("eventbridge"), x_amz_target="AWSEvents.PutRule"), "events"),
+        (
+            raw("POST", authorization=signed("eventbridge"), x_amz_target="AWSEvents.PutRule"),
+            "events",
+        ),
     ],
     ids=lambda v: v if isinstance(v, str) else "",
 )
@@ -279,10 +282,8 @@ def request_of(name: str) -> RawRequest | None:
         operation = model.operation_model(operation_name)
         try:
             shape = operation.input_shape
-            made = serializer.serialize_to_request(
-                value_for(shape) if shape else {}, operation
-            )
-        except Exception:  # noqa: BLE001, S112 - event streams and the like; the next one will do
+            made = serializer.serialize_to_request(value_for(shape) if shape else {}, operation)
+        except Exception:  # noqa: BLE001 - event streams and the like; the next one will do
             continue
         path, _, query = made["url_path"].partition("?")
         prepared = AWSRequest(
@@ -294,7 +295,9 @@ def request_of(name: str) -> RawRequest | None:
         ).prepare()
         parts = urlsplit(prepared.url)
         body = prepared.body or b""
-        headers = {k: v.decode() if isinstance(v, bytes) else v for k, v in prepared.headers.items()}
+        headers = {
+            k: v.decode() if isinstance(v, bytes) else v for k, v in prepared.headers.items()
+        }
         headers["authorization"] = signed(model.signing_name)
         return raw(
             made["method"],
@@ -304,8 +307,6 @@ def request_of(name: str) -> RawRequest | None:
             **headers,
         )
     return None
-
-
 
 
 @pytest.mark.parametrize("name", [service.name for service in all_services()])
