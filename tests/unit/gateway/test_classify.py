@@ -72,7 +72,8 @@ def test_the_scope_names_account_and_region() -> None:
 
 def test_presigned_requests_are_classified_by_their_query() -> None:
     """Signature versions 4 and 2 in the query, and 2 in the header, name the key."""
-    v4 = "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=111111111111%2F20260101%2Feu-west-3%2Fs3%2Faws4_request"
+    scope = "111111111111%2F20260101%2Feu-west-3%2Fs3%2Faws4_request"
+    v4 = f"X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential={scope}"
     call = classify(raw(path="/b/k", query=v4))
     assert (call.service.name, call.account, call.region) == ("s3", "111111111111", "eu-west-3")
     call = classify(raw(path="/b/k", query="AWSAccessKeyId=111111111111&Signature=x&Expires=1"))
@@ -133,9 +134,10 @@ def test_queue_urls_of_every_shape(host: str, path: str, region: str) -> None:
         assert call.region == region
 
 
-@pytest.mark.xfail(strict=True, reason="the region in a queue's path is dropped")
 def test_the_region_of_a_queue_url_without_a_signature() -> None:
-    """The region in a path-style queue URL is the queue's."""
+    """The region in a path-style queue URL is the queue's; a signature's comes first."""
+    path = "/queue/us-west-1/000000000000/q"
+    assert classify(form("Action=SendMessage", "sqs", path=path)).region == "us-east-1"
     call = classify(form("Action=SendMessage", path="/queue/us-west-1/000000000000/q"))
 
     assert call.region == "us-west-1"
