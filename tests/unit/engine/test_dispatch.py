@@ -45,10 +45,10 @@ def test_a_call_is_answered_for_its_account(engine: Engine) -> None:
 
 def test_a_bucket_is_made_and_read(engine: Engine) -> None:
     """Path, method and body reach the handler; what it made is there for the next call."""
-    for method, path, body in (("PUT", "/b", b""), ("PUT", "/b/k%20x", b"text")):
+    for method, path, body in (("PUT", "/bucket", b""), ("PUT", "/bucket/k%20x", b"text")):
         made = call("s3", f"{method} {path}", method=method, path=path, body=body)
         assert engine.execute(made, may_park=False).status == 200
-    got = engine.execute(call("s3", "GET /b/k%20x", method="GET", path="/b/k%20x"), may_park=False)
+    got = engine.execute(call("s3", "GET /", method="GET", path="/bucket/k%20x"), may_park=False)
 
     assert (got.status, got.body) == (200, b"text")
 
