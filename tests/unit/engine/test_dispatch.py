@@ -48,7 +48,11 @@ def test_a_bucket_is_made_and_read(engine: Engine) -> None:
     for method, path, body in (("PUT", "/bucket", b""), ("PUT", "/bucket/k%20x", b"text")):
         made = call("s3", f"{method} {path}", method=method, path=path, body=body)
         assert engine.execute(made, may_park=False).status == 200
-    got = engine.execute(call("s3", "GET /", method="GET", path="/bucket/k%20x"), may_park=False)
+    scope = "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/s3/aws4_request"
+    signed = [("authorization", scope)]
+    got = engine.execute(
+        call("s3", "GET /", method="GET", path="/bucket/k%20x", headers=signed), may_park=False
+    )
 
     assert (got.status, got.body) == (200, b"text")
 
