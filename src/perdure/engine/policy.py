@@ -196,7 +196,7 @@ def import_table(module: str) -> BackendDict[Any]:
     table = table_of(module)
     if table is not None:
         return table
-    if not module.isidentifier():
+    if not module.isidentifier() or f"moto.{module}".startswith(NEVER_STATE):
         raise LookupError(f"no moto module {module!r}")
     for name in (f"moto.{module}.models", f"moto.{module}"):
         try:

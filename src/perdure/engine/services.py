@@ -70,6 +70,8 @@ NOT_MOTO = {
     "simpledbv2",
     "cloudhsm",
 }
+# Services whose SDKs have moved on from query, while older ones still speak it.
+ONCE_QUERY = {"sqs", "cloudwatch"}
 # Signing names in use that no model has, as clients send them.
 ALIASES = {"eventbridge": "events", "timestream-write": "timestream", "elb": "elasticloadbalancing"}
 
@@ -106,7 +108,7 @@ def by_version() -> dict[str, tuple[Service, ...]]:
     """Query services by API version, which unsigned form posts carry."""
     found: dict[str, list[Service]] = defaultdict(list)
     for service in all_services():
-        if service.protocol in ("query", "ec2"):
+        if service.protocol in ("query", "ec2") or service.name in ONCE_QUERY:
             found[service.version].append(service)
     return {name: tuple(rows) for name, rows in found.items()}
 

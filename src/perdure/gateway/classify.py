@@ -78,14 +78,14 @@ class Classifier:
                 none of AWS'.
         """
         scope = scope_of(request)
-        self._undo_virtual_host(request, scope)
+        queue_region = self._undo_virtual_host(request, scope)
         form = _form(request)
         found, region = self._service(request, scope, form)
         call = Call(
             service=found[0],
             operation=_operation(request, form),
             account=account_of(scope.access_key),
-            region=self._region(scope.region or region, found[0]),
+            region=self._region(scope.region or region or queue_region, found[0]),
             access_key=scope.access_key,
             method=request.method,
             scheme=request.scheme,
@@ -143,8 +143,11 @@ class Classifier:
             )
         return _unsigned(request, form)
 
-    def _undo_virtual_host(self, request: RawRequest, scope: Scope) -> None:
-        """``bucket.s3.host/key`` becomes ``host/bucket/key``; queue paths lose their region."""
+    def _undo_virtual_host(self, request: RawRequest, scope: Scope) -> str | None:
+        """``bucket.s3.host/key`` becomes ``host/bucket/key``.
+
+        A queue's path loses its region, which is returned.
+        """
         host = request.host.lower()
         matched = S3_HOST.match(host)
         if matched is not None and scope.signing in (None, "s3"):
@@ -153,8 +156,10 @@ class Classifier:
         elif scope.signing == "s3" and host.startswith("s3."):
             request.host = self._own(host)
         queue = QUEUE_PATH.fullmatch(request.path)
-        if queue is not None:
-            request.path = queue["rest"]
+        if queue is None:
+            return None
+        request.path = queue["rest"]
+        return queue["region"]
 
     def _own(self, host: str) -> str:
         """The plain host with the port the request came by."""
@@ -262,6 +267,8 @@ def _fits(call: Call, service: Service, form: dict[str, str]) -> bool:
         return call.path.startswith("/v20180820/") or ".s3-control." in call.host
     if service.module == "s3":
         return not call.path.startswith("/v20180820/")
+    if service.module == "apigateway":
+        return call.path.startswith("/v2/") == (service.name == "apigatewayv2")
     if service.module == "sesv2":
         return call.path.startswith("/v2/")
     has_target = any(name == "x-amz-target" for name, _ in call.headers)

@@ -6,13 +6,21 @@ Source: the protocol pages of the Smithy documentation (smithy.io/2.0/aws).
 from __future__ import annotations
 
 import json
+import re
 import uuid
-from xml.sax.saxutils import escape
+from xml.sax import saxutils
 
 from perdure.engine.calls import Answer
 from perdure.errors import RequestError
 
 XML = '<?xml version="1.0" encoding="UTF-8"?>\n'
+# What XML 1.0 cannot carry, escaped or not; an SDK would fail to read the whole answer.
+NOT_IN_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def escape(text: str) -> str:
+    """Text as it may stand in an XML element."""
+    return saxutils.escape(NOT_IN_XML.sub("?", text))
 
 
 def error_answer(error: RequestError, *, protocol: str, with_body: bool = True) -> Answer:

@@ -15,6 +15,7 @@ sigv4-streaming-trailers.html.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
@@ -22,6 +23,7 @@ from perdure.engine.calls import Headers
 from perdure.errors import RequestError
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+HEX = re.compile(rb"[0-9a-fA-F]{1,16}")
 CHUNK_LINE_BYTES_MAX = 4096
 BODY_BYTES_MAX = 6 << 30  # S3 takes 5 GiB in one put
 CORS_METHODS = "HEAD,GET,PUT,POST,DELETE,OPTIONS,PATCH"
@@ -129,10 +131,10 @@ def _line(body: bytes, at: int) -> tuple[bytes, int]:
 
 def _chunk_size(line: bytes) -> int:
     digits = line.split(b";", 1)[0].strip()
-    try:
-        return int(digits, 16)
-    except ValueError as error:
-        raise _malformed(f"{digits[:20]!r} is no chunk size") from error
+    # int() also takes signs, underscores and 0x.
+    if not HEX.fullmatch(digits):
+        raise _malformed(f"{digits[:20]!r} is no chunk size")
+    return int(digits, 16)
 
 
 def _trailers(rest: bytes) -> Headers:

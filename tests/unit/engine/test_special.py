@@ -11,6 +11,7 @@ import re
 import tempfile
 import threading
 import uuid
+import warnings
 import weakref
 from collections.abc import Callable
 from pathlib import Path
@@ -32,6 +33,7 @@ from perdure.persistence.reader import Reader
 from perdure.persistence.statefile import StateFile
 from perdure.persistence.writer import Writer
 
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 KEY = StoreKey("sqs", "000000000000", "us-east-1")
 RSA = rsa.generate_private_key(65537, 1024)
 NAME = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "x")])
@@ -39,6 +41,12 @@ NOW = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 CERTIFICATE = (
     x509.CertificateBuilder(NAME, NAME, RSA.public_key(), 1, NOW, NOW + dt.timedelta(1))
 ).sign(RSA, hashes.SHA256())
+
+
+@pytest.fixture(autouse=True)
+def _unclosed_bodies(recwarn: pytest.WarningsRecorder) -> None:
+    """Bodies nobody closes are what these tests are about."""
+    warnings.simplefilter("ignore", ResourceWarning)
 
 
 def again(value: Any) -> Any:

@@ -1,0 +1,42 @@
+"""What a store holds besides plain state is in place again after a load."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.unit.engine.conftest import Disk
+
+
+def test_security_groups_filter_again(disk: Disk, moto: Any) -> None:
+    """A group's table of filters is bound to the group that was loaded."""
+    ec2 = moto.store("ec2")
+    vpc = next(iter(ec2.vpcs))
+    made = ec2.create_security_group("web", "for the web", vpc_id=vpc)
+    disk.save()
+    disk.restart()
+
+    found = moto.store("ec2").get_security_group_from_id(made.id)
+    assert found.matches_filter("description", ["for the web"])
+    assert not found.matches_filter("description", ["another"])
+    assert all(method.__self__ is found for method in found.filters.values())
+    assert found.filters.keys() == made.filters.keys()
+
+
+def test_rds_lists_what_was_loaded(disk: Disk, moto: Any) -> None:
+    """RDS' table of its own dicts holds the loaded ones, not those of a fresh store."""
+    moto.store("rds")
+    disk.save()
+    disk.restart()
+
+    rds = moto.store("rds")
+    own = [id(value) for value in rds.__dict__.values()]
+    assert all(id(held) in own for held in rds.resource_map.values())
+
+
+def test_config_has_its_model(disk: Disk, moto: Any) -> None:
+    """Config's description of its API is there after a load."""
+    moto.store("config")
+    disk.save()
+    disk.restart()
+
+    assert moto.store("config").config_schema.service_name == "config"
