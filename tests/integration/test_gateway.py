@@ -66,8 +66,11 @@ def answer_of(connection):
 
 @pytest.mark.parametrize(
     ("service", "call"),
-    [("translate", "list_terminologies"), ("cloudsearch", "describe_domains")]
-    + [("wellarchitected", "list_workloads")],
+    [
+        ("translate", "list_terminologies"),
+        ("cloudsearch", "describe_domains"),
+        ("wellarchitected", "list_workloads"),
+    ],
     ids=["json", "query", "rest-json"],
 )
 def test_unknown_service(server, service, call):
@@ -129,7 +132,7 @@ def test_error_inside_moto(server):
     """An error inside moto is a 500 in AWS shape; the log has the operation, the body no code."""
     s3 = server.client("s3")
     s3.create_bucket(Bucket="inside")
-    with pytest.raises(ClientError, match="InternalFailure.*UploadPart") as refused:
+    with pytest.raises(ClientError, match=r"InternalFailure.*UploadPart") as refused:
         s3.upload_part(Bucket="inside", Key="k", UploadId="nonesuch", PartNumber=1, Body=b"x")
     assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 500
     assert "Traceback" not in str(refused.value)
@@ -314,8 +317,8 @@ def test_health_while_a_stack_is_made(server):
 
 @pytest.fixture(scope="module")
 def bucket(server):
+    """The bucket ``wire``, which raw requests name."""
     server.client("s3").create_bucket(Bucket="wire")
-    return "wire"
 
 
 def stored(server, key):
@@ -332,7 +335,8 @@ def put_head(key, *headers):
     return "\r\n".join(lines).encode() + b"\r\n\r\n"
 
 
-def test_expect_continue(server, bucket):
+@pytest.mark.usefixtures("bucket")
+def test_expect_continue(server):
     """A client that waits for 100 Continue gets it, then its answer."""
     head = put_head("expected", "Expect: 100-continue", "Content-Length: 5")
     with dialogue(server, head) as connection:
@@ -342,7 +346,8 @@ def test_expect_continue(server, bucket):
     assert stored(server, "expected") == b"hello"
 
 
-def test_chunked_transfer(server, bucket):
+@pytest.mark.usefixtures("bucket")
+def test_chunked_transfer(server):
     """A body of unknown length, sent in chunks, is stored whole."""
     with dialogue(server, put_head("chunked", "Transfer-Encoding: chunked")) as connection:
         for part in (b"5\r\nhello\r\n", b"7;x=y\r\n, world\r\n", b"0\r\n\r\n"):
@@ -370,7 +375,8 @@ def crc32(data):
         ("STREAMING-UNSIGNED-PAYLOAD-TRAILER", False, True),
     ],
 )
-def test_aws_chunked(server, bucket, sha, signed, trailing):
+@pytest.mark.usefixtures("bucket")
+def test_aws_chunked(server, sha, signed, trailing):
     """S3's own chunks leave no trace in the object, and a trailing checksum is kept."""
     data = bytes(range(256)) * 300
     trailer = f"x-amz-checksum-crc32:{crc32(data)}\r\n".encode() if trailing else b""
@@ -401,11 +407,19 @@ GOOD = aws_chunks(b"hello", signed=False)
 
 @pytest.mark.parametrize(
     "body",
-    [GOOD[:6], GOOD[:1], b"zz\r\nhello\r\n0\r\n\r\n", b"-5\r\nhello\r\n0\r\n\r\n"]
-    + [b"5\r\nhelloX0\r\n\r\n", b"fffffffffff\r\nhello\r\n0\r\n\r\n", b"4\r\nhell\r\n0\r\n\r\n"],
+    [
+        GOOD[:6],
+        GOOD[:1],
+        b"zz\r\nhello\r\n0\r\n\r\n",
+        b"-5\r\nhello\r\n0\r\n\r\n",
+        b"5\r\nhelloX0\r\n\r\n",
+        b"fffffffffff\r\nhello\r\n0\r\n\r\n",
+        b"4\r\nhell\r\n0\r\n\r\n",
+    ],
     ids=["cut in data", "cut in size", "no size", "negative", "no end", "huge", "too little"],
 )
-def test_malformed_aws_chunks(server, bucket, body):
+@pytest.mark.usefixtures("bucket")
+def test_malformed_aws_chunks(server, body):
     """Chunks that are cut short or lie about their size are a 400, and nothing is stored."""
     status, _, text = ask(
         server,
@@ -421,14 +435,14 @@ def test_malformed_aws_chunks(server, bucket, body):
         stored(server, "malformed")
 
 
-def test_head_has_no_body(server, bucket):
+@pytest.mark.usefixtures("bucket")
+def test_head_has_no_body(server):
     """HEAD says the length and sends nothing, also for errors, so the connection goes on."""
-    server.client("s3").put_object(Bucket=bucket, Key="head", Body=b"x" * 1000)
+    server.client("s3").put_object(Bucket="wire", Key="head", Body=b"x" * 1000)
 
     def head(path):
         return (
-            f"HEAD {path} HTTP/1.1\r\nHost: localhost\r\n"
-            f"Authorization: {signature('s3')}\r\n\r\n"
+            f"HEAD {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: {signature('s3')}\r\n\r\n"
         ).encode()
 
     with dialogue(server) as connection:
@@ -475,7 +489,8 @@ def test_cors(server):
     assert "access-control-allow-origin" not in ask(server, "GET", "/wire/none")[1]
 
 
-def test_every_answer_says_who_answers(server, bucket):
+@pytest.mark.usefixtures("bucket")
+def test_every_answer_says_who_answers(server):
     """Every AWS answer, errors too, has the header x-localstack and a request id."""
     for path, service in (("/wire/none", "s3"), ("/2015-03-31/functions", "lambda")):
         _, headers, _ = ask(server, "GET", path, Authorization=signature(service))
@@ -508,7 +523,8 @@ def test_a_thousand_idle_connections(server):
             assert answer_of(connection)[0] == 200
 
 
-def test_client_that_leaves(server, bucket):
+@pytest.mark.usefixtures("bucket")
+def test_client_that_leaves(server):
     """A client that disconnects within its body stores nothing and harms nobody."""
     with dialogue(server, put_head("left", "Content-Length: 1000") + b"x" * 500):
         pass
@@ -516,7 +532,7 @@ def test_client_that_leaves(server, bucket):
         pass
     with dialogue(server, b"PUT /wire/left HT"):
         pass
-    server.client("s3").put_object(Bucket=bucket, Key="stayed", Body=b"x")
+    server.client("s3").put_object(Bucket="wire", Key="stayed", Body=b"x")
     with pytest.raises(ClientError, match="NoSuchKey"):
         stored(server, "left")
 
@@ -528,13 +544,14 @@ def test_not_http(server):
     assert server.health()["version"]
 
 
-def test_large_upload(server, bucket):
+@pytest.mark.usefixtures("bucket")
+def test_large_upload(server):
     """An object of 20 MB goes in and comes out unchanged, whole and by range."""
     data = hashlib.shake_128(b"seed").digest(20 << 20)
     s3 = server.client("s3")
-    s3.put_object(Bucket=bucket, Key="large", Body=data)
+    s3.put_object(Bucket="wire", Key="large", Body=data)
     assert stored(server, "large") == data
-    part = s3.get_object(Bucket=bucket, Key="large", Range="bytes=10485760-10485769")
+    part = s3.get_object(Bucket="wire", Key="large", Range="bytes=10485760-10485769")
     assert part["Body"].read() == data[10485760:10485770]
 
 

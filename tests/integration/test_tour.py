@@ -10,11 +10,14 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from conftest import environment, free_port
 
 README = Path(__file__).parents[2] / "README.md"
 SHOWN_PORT = "4566"
-TOUR = re.compile(r"^## A minute's tour$.*?^```console\n(?P<block>.*?)^```$", re.M | re.S)
+TOUR = re.compile(
+    r"^## A minute's tour$.*?^```console\n(?P<block>.*?)^```$", re.MULTILINE | re.DOTALL
+)
 
 
 def steps(text):
@@ -88,9 +91,7 @@ def test_the_tour(tmp_path):
             check=False,
         )
     finally:
-        subprocess.run(
-            ["perdure", "stop"], env=env, cwd=tmp_path, capture_output=True, check=False
-        )
+        subprocess.run(["perdure", "stop"], env=env, cwd=tmp_path, capture_output=True, check=False)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     rest = done.stdout
     for (command, shown), mark in zip(commands, marks, strict=True):
