@@ -21,6 +21,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError, URLError
@@ -74,6 +75,14 @@ def environment(home: Path, **env: str) -> dict[str, str]:
     if not INSTALLED:
         own["PYTHONPATH"] = str(SRC)
     return {**inherited, **own, **env}
+
+
+@cache
+def _session() -> Any:
+    """One session for all clients: it reads a service's model once, which takes long."""
+    import boto3
+
+    return boto3.session.Session()
 
 
 class Server:
@@ -223,7 +232,6 @@ class Server:
         **config: Any,
     ) -> Any:
         """A boto3 client; kept, so that it can be asked for anywhere."""
-        import boto3
         from botocore.config import Config
 
         wanted = (service, region, key, token, repr(sorted(config.items())))
@@ -236,14 +244,14 @@ class Server:
             }
             if service == "s3":
                 settings.setdefault("s3", {"addressing_style": "path"})
-            session = boto3.session.Session(
+            self._clients[wanted] = _session().client(
+                service,
+                region_name=region,
+                endpoint_url=self.url,
                 aws_access_key_id=key,
                 aws_secret_access_key=secret,
                 aws_session_token=token,
-                region_name=region,
-            )
-            self._clients[wanted] = session.client(
-                service, endpoint_url=self.url, config=Config(**settings)
+                config=Config(**settings),
             )
         return self._clients[wanted]
 

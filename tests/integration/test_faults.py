@@ -29,6 +29,7 @@ from perdure.errors import (
 )
 from perdure.persistence import manifest as manifests
 from perdure.persistence import statefile, wire
+from perdure.persistence.check import check_directory
 from perdure.persistence.files import Files
 
 SQS = "000000000000/sqs/us-east-1"
@@ -340,12 +341,38 @@ def _append(path):
 DAMAGES = [_flip_payload, _flip_header, _flip_prefix, _truncate, _empty, _append]
 
 
+def test_every_damage_is_noticed(start, state, tmp_path):
+    """Whatever is wrong with a state file, it is found before anything is built from it."""
+    for damage in DAMAGES:
+        copy = shutil.copytree(state, tmp_path / damage.__name__)
+        path = file_of(copy, SQS)
+        damage(path)
+        found = [f.path for f in check_directory(copy).findings]
+        assert found == [path.relative_to(copy).as_posix()], damage
+    # As many stores of one directory, one damage each: the server sets all of them aside.
+    server = start(state, SNAPSHOT_SAVE_STRATEGY="MANUAL")
+    accounts = [f"{number:012d}" for number in range(1, len(DAMAGES) + 1)]
+    for account in accounts:
+        server.client("sqs", key=account).create_queue(QueueName="queue")
+    server.save()
+    assert server.stop() == 0
+    for account, damage in zip(accounts, DAMAGES, strict=True):
+        damage(file_of(state, f"{account}/sqs/us-east-1"))
+    before = listing(state)
+    server.start()
+    for account in accounts:
+        with pytest.raises(ClientError, match="set aside"):
+            server.client("sqs", key=account).list_queues()
+        assert server.stores()[f"{account}/sqs/us-east-1"]["status"] == "quarantined"
+    assert len(server.client("sqs").list_queues()["QueueUrls"]) == 1
+    assert listing(state) == before
+
+
 @pytest.mark.parametrize("strategy", ["ON_REQUEST", "ON_STARTUP"])
-@pytest.mark.parametrize("damage", DAMAGES, ids=lambda d: d.__name__.strip("_"))
-def test_damaged_state_file(start, state, tmp_path, damage, strategy):
+def test_damaged_store_until_it_is_reset(start, state, tmp_path, strategy):
     """A damaged state file sets its store aside, keeps the bytes, and a reset recovers."""
     path = file_of(state, SQS)
-    damage(path)
+    flip(path, at=-5)
     damaged = path.read_bytes()
     checked = perdure(tmp_path / "cli", "check", state)
     assert checked.returncode == CorruptionError.exit_code, checked.stderr
@@ -363,28 +390,27 @@ def test_damaged_state_file(start, state, tmp_path, damage, strategy):
     server.client("sqs").create_queue(QueueName="fresh")
     server.restart()
     assert len(server.client("sqs").list_queues()["QueueUrls"]) == 1
-    assert server.health()["features"]["persistence"] == "initialized"
     assert server.stop() == 0
     assert perdure(tmp_path / "cli", "check", state).returncode == 0
 
 
-def test_missing_state_file(start, state, tmp_path):
+def test_missing_state_file(start, state):
     """A state file that is gone sets its store aside; it is never taken for empty."""
     file_of(state, SQS).unlink()
-    assert perdure(tmp_path / "cli", "check", state).returncode == CorruptionError.exit_code
+    assert [f.verdict for f in check_directory(state).findings] == ["missing"]
     server = start(state)
     assert_set_aside(server, reason="No such file")
     assert server.ask("/_localstack/state/sqs/reset", method="POST")[0] == 200
     assert "QueueUrls" not in server.client("sqs").list_queues()
 
 
-def test_swapped_state_files(start, state, tmp_path):
+def test_swapped_state_files(start, state):
     """Two whole files in each other's place set both stores aside: neither is what it says."""
     first, second = file_of(state, SQS), file_of(state, SECRETS)
     one, two = first.read_bytes(), second.read_bytes()
     first.write_bytes(two)
     second.write_bytes(one)
-    assert perdure(tmp_path / "cli", "check", state).returncode == CorruptionError.exit_code
+    assert [f.verdict for f in check_directory(state).findings] == ["corrupt", "corrupt"]
     server = start(state)
     for store in (SQS, SECRETS):
         server.wait_until(
@@ -412,6 +438,9 @@ def test_damaged_process_file(start, state):
 # ------------------------------------------------------------ hostile stores
 
 
+FRAME_BYTES = 2 + 9  # PROTO and FRAME, which stand at the start of a pickle
+
+
 class Call:
     """Pickled, a call of something: what a hostile file asks for."""
 
@@ -436,13 +465,16 @@ def by_name(module, name, *arguments):
 
 
 def build(start, state):
-    """An object, then BUILD with a state: sets attributes on whatever stands there."""
-    return b"\x80\x04" + start + pickle.dumps(state, protocol=4)[2:-1] + b"b."
+    """A dict that holds an object, with BUILD on it: sets attributes on whatever that is."""
+    attributes = pickle.dumps(state, protocol=4)[FRAME_BYTES:-1]
+    return b"\x80\x04}X\x01\x00\x00\x00a" + start + attributes + b"bs."
 
 
 def wire_call(name, *arguments):
     """A call of one of the names of the wire format."""
-    return pickle.dumps(Call(getattr(wire, f"perdure_{name}"), *arguments), protocol=4)[2:-1]
+    return pickle.dumps(Call(getattr(wire, f"perdure_{name}"), *arguments), protocol=4)[
+        FRAME_BYTES:-1
+    ]
 
 
 def hostile(mark):
@@ -464,13 +496,14 @@ def hostile(mark):
         "our own": by_name("perdure.persistence.files", "Files"),
         "wire module": by_name("perdure.persistence.wire", "Any"),
         "pickle in a string": plain(Call(pickle.loads, plain(Call(os.system, touch)))),
-        "build on a module": build(b"cos\n\n", {"system": "gone"}),
+        "build on a module": build(b"cos\npath\n", {"system": "gone"}),
+        "inert of code": plain({"a": Call(wire.perdure_inert, "system", touch)}),
         "build on a type": build(b"cdatetime\ndatetime\n", {"now": "gone"}),
         "build on a wire name": build(
             b"cperdure.persistence.wire\nperdure_new\n", {"_run": "gone"}
         ),
         "build on a table": build(wire_call("pointer", "table", "sqs"), {"backend": "gone"}),
-        "build on an enum": build(wire_call("member", 0, "REPLICA"), {"_value_": "gone"}),
+        "build on an enum": build(wire_call("member", 0, "HMAC_256"), {"_value_": "gone"}),
         "special of code": plain({"a": Call(wire.perdure_special, "thread-of-mine", touch)}),
         "factory of code": plain({"a": Call(wire.perdure_factory, "os:system")}),
         "class of another package": plain({"a": Call(wire.perdure_new, 1)}),
@@ -502,7 +535,7 @@ def hostile_server(saved, start_in_module, tmp_path_factory):
         payload = hostile(marks / region)[name]
         classes = [("moto.dynamodb.models.table_export", "Nothing")]
         if name == "build on an enum":
-            classes = [("moto.s3.models", "FakeBucket"), ("os", "system")]
+            classes = [("moto.kms.utils", "KeySpec")]
         if name == "class of another package":
             classes = [("moto.sqs.models", "Queue"), ("subprocess", "Popen")]
         if not name.startswith(("class", "build on an enum")):
@@ -554,6 +587,8 @@ def test_hostile_neighbours_do_no_harm(hostile_server):
     assert [m["Body"] for m in found] == ["kept"]
     secret = server.client("secretsmanager").get_secret_value(SecretId="secret")
     assert secret["SecretString"] == "kept"
+    key = server.client("kms").create_key(KeySpec="HMAC_256", KeyUsage="GENERATE_VERIFY_MAC")
+    assert key["KeyMetadata"]["KeySpec"] == "HMAC_256"  # the enumeration was not changed
     lines = server.ask("/_localstack/state/save", method="POST")[1].splitlines()
     assert {"service": "secretsmanager", "status": "ok"} in [json.loads(line) for line in lines]
     assert list(marks.iterdir()) == []

@@ -16,6 +16,7 @@ from functools import cache
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
+from botocore.model import OperationNotFoundError
 from moto.core.request import (
     PRESERVED_HEADER_NAMES_ENVIRON_KEY,
     Request,
@@ -77,6 +78,8 @@ def find_handler(call: Call) -> Handler:
         for matches, handler in routes:
             if matches("/"):
                 return handler
+    if operation_name(call) != f"{call.method} {call.path}":
+        raise not_implemented(call)  # the model knows it by this method and path
     raise unknown_operation(call)
 
 
@@ -117,6 +120,8 @@ def dispatch(call: Call) -> Answer:
         result = error.code or 500, dict(error.get_headers()), error.get_body()
     except NotImplementedError as error:
         raise not_implemented(call) from error
+    except OperationNotFoundError as error:
+        raise unknown_operation(call) from error
     return _answer(call, result)
 
 
@@ -157,6 +162,8 @@ def environ_for(call: Call) -> dict[str, Any]:
         KEY: call.access_key,
     }
     _add_headers(environ, call.headers)
+    # The body is whole; werkzeug would take a chunked one for endless and read none of it.
+    environ.pop("HTTP_TRANSFER_ENCODING", None)
     environ["CONTENT_LENGTH"] = str(len(call.body))
     environ["HTTP_HOST"] = call.host
     return environ
