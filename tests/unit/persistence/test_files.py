@@ -134,3 +134,20 @@ def test_old_or_new_is_whole_at_every_step(tmp_path: Path, fault: str, kept: Kep
         assert set(os.listdir(disk)) <= {"f", "f" + TEMPORARY}
         if not files.happened:
             return
+
+
+def test_publish_really_syncs_file_and_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The content is synced before the rename, the folder after it: by the system, not by name."""
+    synced: list[tuple[str, bool]] = []
+    target = tmp_path / "f"
+
+    def fsync(descriptor: int) -> None:
+        name = Path(os.readlink(f"/proc/self/fd/{descriptor}")).name
+        synced.append((name, target.exists()))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    Files().publish(target, b"content", what="x")
+
+    assert synced == [("f" + TEMPORARY, False), (tmp_path.name, True)]
