@@ -69,11 +69,14 @@ class _Capture:
         """Decide homes; the stores that must be captured (again) for it."""
         again = self._claims()
         importers: dict[ExportId, set[StoreKey]] = {}
+        carried: set[ExportId] = set()
         for key, shares in self.shares().items():
+            carried |= shares.exports
             for number in shares.imports:
                 importers.setdefault(number, set()).add(key)
         for number, holders in importers.items():
-            if SHARING.home(number) is None:
+            # An object of stores that are not loaded has its home on disk alone.
+            if number not in carried and SHARING.home(number) is None:
                 again |= self._owners(number) or self._adopt(number, holders)
         return again
 

@@ -376,3 +376,18 @@ def test_homes_are_decided_and_undone() -> None:
     assert sharing.homes() == [(1, home)]
     sharing.set_home(ExportId(1), None)
     assert sharing.homes() == []
+
+
+def test_a_save_leaves_unloaded_stores_and_what_they_share_alone(moto: Any, disk: Disk) -> None:
+    """Saving one store neither loads nor rewrites others that share objects among themselves."""
+    make_stack(moto)
+    disk.save()
+    before = dict(disk.files)
+    disk.restart()
+
+    moto.store("ssm")
+    written = disk.save()
+
+    assert written == {key("ssm")}
+    assert not is_living(key("cloudformation"))
+    assert {k: v for k, v in disk.files.items() if k in before} == before
