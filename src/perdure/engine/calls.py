@@ -27,6 +27,7 @@ class Call:
         query: As it arrived, without ``?``.
         headers: Names in lower case.
         body: Whole, de-chunked.
+        form: Whether the operation came as a form field, not as a header.
     """
 
     service: Service
@@ -41,6 +42,14 @@ class Call:
     query: str
     headers: Headers
     body: bytes
+    form: bool = False
+
+    @property
+    def protocol(self) -> str:
+        """What errors are shaped like: SQS and others speak JSON and forms."""
+        if self.form and self.service.protocol != "ec2":
+            return "query"
+        return self.service.protocol
 
 
 @dataclass(slots=True)

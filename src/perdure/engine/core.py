@@ -196,6 +196,7 @@ class Engine:
             if key.module == module:
                 store.reset()
                 STORES.dirty.add(key)
+        process.reset(module)
         aside = {k for k in (*STORES.unloaded, *STORES.quarantined) if k.module == module}
         STORES.unloaded -= aside
         for key in aside & STORES.quarantined.keys():

@@ -79,7 +79,8 @@ def find_handler(call: Call) -> Handler:
             if matches("/"):
                 return handler
     if operation_name(call) != f"{call.method} {call.path}":
-        raise not_implemented(call)  # the model knows it by this method and path
+        # The model knows it by this method and path.
+        raise not_implemented(call, "no handler for its path")
     raise unknown_operation(call)
 
 
@@ -92,11 +93,11 @@ def unknown_operation(call: Call) -> RequestError:
     )
 
 
-def not_implemented(call: Call) -> RequestError:
-    """AWS has the operation, moto does not."""
+def not_implemented(call: Call, why: object) -> RequestError:
+    """AWS has the operation, moto does not; or not in the way it was asked for."""
     return RequestError(
         "NotImplemented",
-        f"{call.service.name} {operation_name(call)} is not implemented by the engine (moto)",
+        f"{call.service.name} {operation_name(call)} is not implemented by the engine (moto): {why}",
         status=501,
     )
 
@@ -119,7 +120,7 @@ def dispatch(call: Call) -> Answer:
     except HTTPException as error:
         result = error.code or 500, dict(error.get_headers()), error.get_body()
     except NotImplementedError as error:
-        raise not_implemented(call) from error
+        raise not_implemented(call, error) from error
     except OperationNotFoundError as error:
         raise unknown_operation(call) from error
     return _answer(call, result)

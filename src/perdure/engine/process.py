@@ -127,6 +127,17 @@ def install(values: dict[str, Any]) -> None:
             _waiting[row.name] = values[row.name]
 
 
+def reset(module: str) -> None:
+    """Put a service's values back to what they were before its first call."""
+    for row in ROWS:
+        if row.module != f"moto.{module}.models":
+            continue
+        _waiting.pop(row.name, None)
+        found = sys.modules.get(row.module)
+        if found is not None:
+            row.put(found, _initial[row.name])
+
+
 def _appear(row: Row) -> Callable[[ModuleType], None]:
     def hook(module: ModuleType) -> None:
         value = row.get(module)

@@ -21,6 +21,8 @@ from perdure.gateway.shapes import error_answer
 
 log = logging.getLogger(__name__)
 
+METHODS = frozenset({"GET", "HEAD", "PUT", "POST", "DELETE", "PATCH"})
+
 Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
@@ -77,8 +79,13 @@ class App:
         )
 
     async def _answer(self, request: RawRequest) -> Answer:
-        if request.method == "OPTIONS" and "access-control-request-method" in request.first:
+        if request.method == "OPTIONS":
             return Answer(204, [], b"")
+        if request.method not in METHODS:
+            error = RequestError(
+                "MethodNotAllowed", f"no AWS service takes {request.method}", status=405
+            )
+            return error_answer(error, protocol=_likely_protocol(request))
         try:
             call = self.classifier.classify(request)
         except RequestError as error:

@@ -94,7 +94,10 @@ class Classifier:
             query=request.query,
             headers=request.headers,
             body=request.body,
+            form="Action" in form,
         )
+        if scope.signing is None and call.service.module == "s3":
+            _sign(call)
         if len(found) > 1:
             call.service = _tell_apart(call, found, form)
         if self.only is not None and not {call.service.name, call.service.module} & self.only:
@@ -129,6 +132,12 @@ class Classifier:
         target = request.first.get("x-amz-target", "").rpartition(".")[0]
         if target in services.by_target():
             return services.by_target()[target], None
+        if target and scope.signing is None:
+            raise RequestError(
+                "UnknownService",
+                f"no service has the target {target!r} that Perdure can run",
+                status=501,
+            )
         if scope.signing is not None:
             if scope.signing == "execute-api":
                 return (services.by_name()["apigatewaymanagementapi"],), None
@@ -138,7 +147,7 @@ class Classifier:
             raise RequestError(
                 "UnknownService",
                 f"no service is signed as {scope.signing!r} that Perdure can run; "
-                "see docs/architecture.md for what runs",
+                "/health lists those it runs",
                 status=501,
             )
         return _unsigned(request, form)
@@ -245,6 +254,16 @@ def _unsigned(request: RawRequest, form: dict[str, str]) -> tuple[tuple[Service,
         pool = request.path.strip("/").split("/")[0]
         return (by_name["cognito-idp"],), pool.partition("_")[0] if "_" in pool else None
     return (by_name["s3"],), None
+
+
+def _sign(call: Call) -> None:
+    """Let anybody read and write objects, as LocalStack does.
+
+    moto answers an unsigned read of a private object with 403.
+    """
+    if "Signature=" not in call.query:
+        scope = f"Credential=anonymous/20000101/{call.region}/s3/aws4_request"
+        call.headers.append(("authorization", f"AWS4-HMAC-SHA256 {scope}, Signature=none"))
 
 
 def _tell_apart(call: Call, found: tuple[Service, ...], form: dict[str, str]) -> Service:

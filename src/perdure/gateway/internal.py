@@ -173,7 +173,11 @@ class Internal:
         done: dict[StoreKey, str | None] = dict.fromkeys(
             key for key in known if module is None or key.module == module
         )
-        return done | {key: str(error) for key, error in saved.failed.items()}
+        done |= {key: str(error) for key, error in saved.failed.items()}
+        for key, reason in self.engine.quarantined().items():
+            if key in done:
+                done[key] = f"set aside, its file stays as it is: {reason}"
+        return done
 
     async def _lines(self, work: Work) -> Response:
         if not self.lifecycle.enabled:

@@ -10,6 +10,7 @@ lately, and those that wait for something outside.
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import time
 from collections.abc import Awaitable, Callable
@@ -69,6 +70,8 @@ class Pipeline:
             log.error("%s %s: %s", call.service.name, call.operation, error)  # noqa: TRY400
             answer = self._refuse(call, RequestError("InternalFailure", str(error), status=500))
         except Exception as error:
+            if _is_malformed(call):
+                return self._refuse(call, _malformed())
             name = operation_name(call)
             log.exception("%s %s failed inside moto", call.service.name, name)
             text = f"{call.service.name} {name} failed inside the engine: {error!r}"[:500]
@@ -88,7 +91,7 @@ class Pipeline:
 
     def _refuse(self, call: Call, error: RequestError) -> Answer:
         log.debug("%s %s: %s", call.service.name, call.operation, error)
-        return error_answer(error, protocol=call.service.protocol, with_body=call.method != "HEAD")
+        return error_answer(error, protocol=call.protocol, with_body=call.method != "HEAD")
 
     async def _run_until_answered(self, call: Call) -> Answer:
         deadline: float | None = None
@@ -167,6 +170,23 @@ def _kind(call: Call) -> tuple[str, str]:
     """What calls of like cost have in common; bounded by the number of operations."""
     named = not call.operation.startswith(call.method + " ")
     return call.service.name, call.operation if named else call.method
+
+
+def _is_malformed(call: Call) -> bool:
+    """Whether a call failed because its body is not the JSON object it should be."""
+    if not call.body or call.protocol not in ("json", "rest-json"):
+        return False
+    try:
+        return not isinstance(json.loads(call.body), dict)
+    except ValueError:
+        # Services that speak rest-json take other content in bodies, too.
+        return call.body.lstrip()[:1] in b"{["
+
+
+def _malformed() -> RequestError:
+    return RequestError(
+        "SerializationException", "the request body is not a JSON object", status=400
+    )
 
 
 def _quarantined(error: QuarantinedError) -> RequestError:

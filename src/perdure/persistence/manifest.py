@@ -100,6 +100,9 @@ def publish(files: Files, state_dir: Path, manifest: Manifest) -> None:
 def read(state_dir: Path) -> Manifest:
     """The live manifest; an empty one before the first checkpoint.
 
+    A directory gets its first manifest, which names nothing, when it is made.  So
+    where there are state files and no manifest, it was lost.
+
     Raises:
         CorruptionError: It is not what was published.  Nothing else says which
             files are live, so nothing can be loaded.
