@@ -11,8 +11,9 @@
         ├── CorruptionError
         ├── HostileStateError
         ├── DurabilityError
-        ├── LoadError · NotRestoredError
-        └── CaptureError
+        ├── LoadError
+        ├── CaptureError
+        └── NotRestoredError
 
 A message says what, where, expected and found; ``hint`` is what to do next.
 The CLI prints both and exits with ``exit_code``; the gateway puts both into
@@ -249,17 +250,6 @@ class LoadError(StateError):
         self.store, self.reason = store, reason
 
 
-class NotRestoredError(StateError):
-    """A save was asked for before the saved state was read."""
-
-    exit_code = 35
-    hint = "wait until `perdure wait` returns"
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(f"{path}: not restored yet, so nothing may be saved over it")
-        self.path = path
-
-
 class CaptureError(StateError):
     """A living object has no place in a state file; its store keeps its last saved state."""
 
@@ -269,3 +259,14 @@ class CaptureError(StateError):
     def __init__(self, store: str, path: str, reason: str) -> None:
         super().__init__(f"store {store}: cannot save {path}: {reason}")
         self.store, self.path, self.reason = store, path, reason
+
+
+class NotRestoredError(StateError):
+    """A save was asked for before the saved state was read."""
+
+    exit_code = 35
+    hint = "wait until `perdure wait` returns"
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path}: not restored yet, so nothing may be saved over it")
+        self.path = path

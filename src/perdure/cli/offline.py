@@ -21,7 +21,7 @@ StateDir = Annotated[Path, typer.Argument(metavar="DIR", help="A state directory
 def check(directory: StateDir, *, as_json: AsJson = False) -> None:
     """Verify every file of a state directory.
 
-    Nothing is changed.     Exits with 0 when all is clean and with 30 when something is damaged.
+    Nothing is changed.  Exits with 0 when all is clean and with 30 when something is damaged.
     """
     from perdure.persistence.check import check_directory
 

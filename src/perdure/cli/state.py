@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -10,6 +10,9 @@ from perdure import runfile
 from perdure.cli import options, output
 from perdure.cli.options import AsJson, Server, Service
 from perdure.errors import RefusedError
+
+if TYPE_CHECKING:
+    from perdure.persistence.manifest import Entry
 
 app = typer.Typer(rich_markup_mode=None, help="Save, load, reset or inspect the state.")
 
@@ -89,16 +92,7 @@ def inspect(
     from perdure.persistence.manifest import read
 
     found = read(path)
-    stores = [
-        {
-            "store": str(entry.key),
-            "file": str(entry.file),
-            "bytes": entry.bytes,
-            "cut": int(entry.cut),
-            "saved_at": entry.saved_at,
-        }
-        for entry in found.entries
-    ]
+    stores = [_row(entry) for entry in found.entries]
     if as_json:
         output.emit(
             {
@@ -115,3 +109,14 @@ def inspect(
     if stores:
         columns = ("store", "bytes", "cut", "saved_at", "file")
         output.table(columns, [[store[name] for name in columns] for store in stores])
+
+
+def _row(entry: Entry) -> dict[str, Any]:
+    """One store's live file, as shown."""
+    return {
+        "store": str(entry.key),
+        "file": entry.file,
+        "bytes": entry.bytes,
+        "cut": int(entry.cut),
+        "saved_at": entry.saved_at,
+    }

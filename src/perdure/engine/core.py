@@ -6,10 +6,9 @@ every other method says so where it needs it held.
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from platform import python_version
 from typing import Any
@@ -22,7 +21,7 @@ from perdure.engine import process, quirks, stores
 from perdure.engine.calls import Answer, Call
 from perdure.engine.capture import Captured, capture
 from perdure.engine.dispatch import dispatch, routes_of
-from perdure.engine.loading import StoreLoader, connected
+from perdure.engine.loading import Fetch, Report, StoreLoader, connected
 from perdure.engine.lock import ENGINE_LOCK
 from perdure.engine.policy import POLICY
 from perdure.engine.quirks.identity import write_visits
@@ -35,12 +34,7 @@ from perdure.persistence.reader import Reader
 from perdure.persistence.statefile import Graph, Shares, StateFile
 from perdure.persistence.writer import Writer
 
-log = logging.getLogger(__name__)
-
 DEFAULT_ACCOUNT = "000000000000"
-
-Fetch = Callable[[StoreKey], tuple[StateFile, Path]]
-Report = Callable[[StoreKey, str], None]
 
 
 class Engine:

@@ -161,19 +161,20 @@ class Classifier:
         matched = S3_HOST.match(host)
         if matched is not None and scope.signing in (None, "s3"):
             request.path = f"/{matched['bucket']}{request.path}"
-            request.host = self._own(host)
+            request.host = _own(host)
         elif scope.signing == "s3" and host.startswith("s3."):
-            request.host = self._own(host)
+            request.host = _own(host)
         queue = QUEUE_PATH.fullmatch(request.path)
         if queue is None:
             return None
         request.path = queue["rest"]
         return queue["region"]
 
-    def _own(self, host: str) -> str:
-        """The plain host with the port the request came by."""
-        _, _, port = host.rpartition(":")
-        return f"localhost:{port}" if port.isdigit() else "localhost"
+
+def _own(host: str) -> str:
+    """The plain host with the port the request came by."""
+    _, _, port = host.rpartition(":")
+    return f"localhost:{port}" if port.isdigit() else "localhost"
 
 
 def scope_of(request: RawRequest) -> Scope:

@@ -170,8 +170,8 @@ class Lifecycle:
             for key, failure in saved.failed.items():
                 if self.failures.get(key) != str(failure):
                     log.error("%s (%s)", failure, failure.hint)
-            self.failures = {k: r for k, r in self.failures.items() if k not in saved.written}
-            self.failures |= {key: str(failure) for key, failure in saved.failed.items()}
+            still = {k: r for k, r in self.failures.items() if k not in saved.written}
+            self.failures = still | {key: str(failure) for key, failure in saved.failed.items()}
             if self.phase == "error" and not self.engine_quarantine():
                 self.phase, self.reason = "initialized", None
             return saved
@@ -325,6 +325,7 @@ class Lifecycle:
     def _stores_health(self) -> dict[str, Any]:
         # In this order: a save that ends in between is then shown as done or as not yet.
         states, publishing = stores_by_state(), self._publishing
+        failures = self.failures  # a save replaces it meanwhile
         entries = self.checkpointer.manifest.stores
         shown: dict[str, Any] = {}
         for key in sorted({*states, *entries}, key=str):
@@ -334,8 +335,8 @@ class Lifecycle:
                 status = "changed"
             if status == "quarantined":
                 reason = self.engine.quarantined().get(key)
-            elif key in self.failures:
-                status, reason = "failed", self.failures[key]
+            elif key in failures:
+                status, reason = "failed", failures[key]
             shown[str(key)] = {
                 "cut": entry.cut if entry else 0,
                 "saved_at": entry.saved_at if entry else None,

@@ -338,18 +338,19 @@ def _rehash(hashed: set[type]) -> None:
         )
 
     for held in gc.get_objects(generation=0):
-        if isinstance(held, dict):
+        # By type: ``isinstance`` would ask a proxy what it stands for.
+        if issubclass(type(held), dict):
             if any(concerns(key) for key in dict.keys(held)):
                 # OrderedDict keeps an order of its own beside dict's; as it was just
                 # filled, the two agree.  Its own iterator looks every key up.
                 kind: Any = dict
-                if isinstance(held, collections.OrderedDict):
+                if issubclass(type(held), collections.OrderedDict):
                     kind = collections.OrderedDict
                 items = list(dict.items(held))
                 kind.clear(held)
                 for key, value in items:
                     kind.__setitem__(held, key, value)
-        elif isinstance(held, set) and any(concerns(member) for member in held):
+        elif issubclass(type(held), set) and any(concerns(member) for member in held):
             members = list(held)
             held.clear()
             held.update(members)

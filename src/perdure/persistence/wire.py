@@ -1,6 +1,6 @@
 """The names a payload may carry.  They are written as globals and never called here.
 
-A reader binds each name to a callable of its own (``codec.Reader``); importing
+A reader binds each name to a callable of its own (``reader.Reader``); importing
 this module and calling one, as a plain ``pickle.loads`` would, only fails.
 
     perdure_new(class)                   an object; its __dict__ follows

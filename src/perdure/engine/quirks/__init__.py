@@ -4,6 +4,7 @@ identity    region, account and key come from the gateway's classification
 tracking    moto keeps every model object ever made, for a dashboard
 polling     a poll that would wait is parked by the gateway instead
 threads     moto's threads run under the engine lock
+queues      each pass over a queue's messages reads the clock once
 speed       work moto repeats in every call though it never changes
 """
 
