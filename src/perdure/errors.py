@@ -214,6 +214,18 @@ class CorruptionError(StateError):
         )
 
 
+class LostManifestError(CorruptionError):
+    """There are state files, and nothing says which of them are live."""
+
+    exit_code = 36
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            path, "manifest", expected="the file that names the live ones", found="none"
+        )
+        self.hint = "restore manifest.json from a backup; the state files were left as they are"
+
+
 class HostileStateError(CorruptionError):
     """A state file asks for something that state never needs, such as a callable."""
 

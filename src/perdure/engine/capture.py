@@ -55,6 +55,8 @@ class _Capture:
             self.result.graphs[key] = Writer(POLICY, SHARING, key).dump(state_of(store))
         except CaptureError as error:
             self.fail(key, error)
+        except Exception as error:  # noqa: BLE001 - one store must not keep others from being saved
+            self.fail(key, CaptureError(str(key), "(unknown path)", repr(error)))
 
     def fail(self, key: StoreKey, error: CaptureError) -> None:
         self.result.graphs.pop(key, None)

@@ -17,12 +17,13 @@ import moto.core.models
 import moto.settings
 
 from perdure import __version__
-from perdure.engine import process, quirks, stores
+from perdure.engine import outward, process, quirks, stores
 from perdure.engine.calls import Answer, Call
 from perdure.engine.capture import Captured, capture
 from perdure.engine.dispatch import dispatch, routes_of
 from perdure.engine.loading import Fetch, Report, StoreLoader, connected
-from perdure.engine.lock import ENGINE_LOCK
+from perdure.engine.lock import running
+from perdure.engine.outward import OUTWARD
 from perdure.engine.policy import POLICY
 from perdure.engine.quirks.identity import write_visits
 from perdure.engine.quirks.polling import PATIENCE
@@ -42,6 +43,8 @@ class Engine:
 
     def __init__(self, *, any_region: bool = False, port: int = 4566) -> None:
         self.calls = 0
+        # The stores the last call touched.  Needs the engine lock.
+        self.last_touched: set[StoreKey] = set()
         _tell_moto(any_region=any_region, port=port)
         self._loader: StoreLoader | None = None
         stores.install()
@@ -63,29 +66,31 @@ class Engine:
             RequestError: moto does not know the operation.
             Exception: Whatever moto did not expect.
         """
-        with ENGINE_LOCK:
-            PATIENCE.may_park = may_park
+        with running() as touched:
+            self.last_touched = touched
             if process.VISITS and call.service.module == "iam":
                 write_visits()
             self.calls += 1
-            STORES.touched = set()
+            PATIENCE.may_park = may_park
             try:
                 return dispatch(call)
             finally:
                 PATIENCE.may_park = False
-                STORES.dirty |= STORES.touched
-
-    @property
-    def last_touched(self) -> set[StoreKey]:
-        """The stores the last call looked up.  Needs the engine lock."""
-        return STORES.touched
 
     def would_load(self, call: Call) -> bool:
         """Whether the call may have to load stores, which can take long."""
-        return bool(STORES.unloaded) and any(
+        # A copy: it is asked without the lock.
+        return any(
             key.module == call.service.module and key.account == call.account
-            for key in STORES.unloaded
+            for key in tuple(STORES.unloaded)
         )
+
+    def may_go_out(self, call: Call) -> bool:
+        """Whether the call may end in a Lambda or an HTTP request, and so wait.
+
+        Asked without the lock.
+        """
+        return call.service.name in OUTWARD or outward.is_possible(call.service.module)
 
     def is_imported(self, module: str) -> bool:
         """Whether a first call of the service would have to import it."""
@@ -136,7 +141,7 @@ class Engine:
         from those by reference.
         """
         living = {key for key, _ in STORES.living()}
-        found = (STORES.dirty | STORES.touched) & living
+        found = STORES.dirty & living
         if self._loader is not None:
             found |= self._loader.reachable(found) & living
         return found
@@ -148,7 +153,6 @@ class Engine:
         wanted = self.changed() if keys is None else keys
         captured = capture(wanted, {} if self._loader is None else self._loader.shares)
         STORES.dirty -= captured.graphs.keys()
-        STORES.touched -= captured.graphs.keys()
         return captured
 
     def capture_process(self) -> Graph:
@@ -170,7 +174,6 @@ class Engine:
         """Drop every living store and what belongs to none.  Needs the engine lock."""
         for key, _ in list(STORES.living()):
             STORES.forget(key)
-        STORES.touched.clear()
         STORES.dirty.clear()
         STORES.quarantined.clear()
         STORES.unloaded.clear()
@@ -186,6 +189,10 @@ class Engine:
             Stores that do not live: known ones and those set aside.  They are
             forgotten here; the caller drops their files from the checkpoint.
         """
+        for key in [k for k in STORES.unloaded if k.module == module]:
+            # Others may share objects with it: they keep them, as moto has it.
+            if key in STORES.unloaded:
+                self.load(key)
         for key, store in list(STORES.living()):
             if key.module == module:
                 store.reset()

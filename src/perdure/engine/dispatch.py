@@ -78,7 +78,7 @@ def find_handler(call: Call) -> Handler:
         for matches, handler in routes:
             if matches("/"):
                 return handler
-    if operation_name(call) != f"{call.method} {call.path}":
+    if operation_name(call) != call.operation:
         # The model knows it by this method and path.
         raise not_implemented(call, "no handler for its path")
     raise unknown_operation(call)
@@ -97,7 +97,8 @@ def not_implemented(call: Call, why: object) -> RequestError:
     """AWS has the operation, moto does not; or not in the way it was asked for."""
     return RequestError(
         "NotImplemented",
-        f"{call.service.name} {operation_name(call)} is not implemented by the engine (moto): {why}",
+        f"{call.service.name} {operation_name(call)} "
+        f"is not implemented by the engine (moto): {why}",
         status=501,
     )
 

@@ -60,15 +60,14 @@ class StoreLoader:
 
     def load(self, key: StoreKey) -> None:
         """Load a store and all it refers to; or quarantine it, with the reason."""
-        touched = set(STORES.touched)
+        touched, dirty = set(STORES.touched), set(STORES.dirty)
         try:
             self._load(key)
         finally:
             self._fresh, self._files, self._lookups = {}, {}, {}
             # Loading is no change; but a store its constructors made is.
-            new = {k for k in STORES.touched - touched if k not in self.shares}
-            STORES.touched.clear()
-            STORES.touched.update(touched | new)
+            for noted, before in ((STORES.touched, touched), (STORES.dirty, dirty)):
+                noted -= {k for k in noted - before if k in self.shares}
 
     def _load(self, key: StoreKey) -> None:
         if not self._construct_all(key):
@@ -82,17 +81,21 @@ class StoreLoader:
                 attributes[current] = reader.load(state, path=path)
             for current in self._fresh:
                 self._check_shared(current, reader)
-        except PerdureError as error:
+        except Exception as error:  # noqa: BLE001 - a store that half came is none
             reader.abandon()
-            self._quarantine(current, str(error))
+            self._quarantine(current, _reason(error))
             return
         except BaseException:
             reader.abandon()
             raise
-        reader.settle()
-        for loaded, backend in self._fresh.items():
-            lay_over(backend, attributes[loaded])
-            STORES.unloaded.discard(loaded)
+        try:
+            reader.settle()
+            for current, backend in self._fresh.items():
+                lay_over(backend, attributes[current])
+        except Exception as error:  # noqa: BLE001 - the same
+            self._quarantine(current, _reason(error))
+            return
+        STORES.unloaded -= self._fresh.keys()
         self._register(reader.shared)
 
     def _construct_all(self, key: StoreKey) -> bool:
@@ -112,8 +115,8 @@ class StoreLoader:
                 try:
                     if current not in self._fresh:
                         self._construct(current)
-                except PerdureError as error:
-                    self._quarantine(current, str(error))
+                except Exception as error:  # noqa: BLE001 - moto's constructors run here
+                    self._quarantine(current, _reason(error))
                     return False
                 work.extend(k for k in self._refers_to(current) if k not in self._fresh)
         finally:
@@ -167,6 +170,10 @@ class StoreLoader:
         for numbers in unloaded:
             for number in numbers & shared.keys():
                 SHARING.keep(number)
+
+
+def _reason(error: Exception) -> str:
+    return str(error) if isinstance(error, PerdureError) else f"it cannot be rebuilt: {error!r}"
 
 
 def connected(keys: set[StoreKey], shares: Mapping[StoreKey, Shares]) -> set[StoreKey]:

@@ -10,24 +10,53 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
+
+from perdure.engine.stores import STORES
+from perdure.persistence.keys import StoreKey
 
 ENGINE_LOCK: Any = threading.RLock()
 
 
 @contextmanager
+def running(touched: Iterable[StoreKey] = ()) -> Iterator[set[StoreKey]]:
+    """Run a call, or a thread of moto: hold the lock, and note what is touched.
+
+    Args:
+        touched: Stores it holds objects of already, without having looked them up.
+
+    Yields:
+        The stores it touches, as they come.
+    """
+    with ENGINE_LOCK:
+        outer, STORES.touched = STORES.touched, set(touched)
+        STORES.dirty |= STORES.touched
+        try:
+            yield STORES.touched
+        finally:
+            STORES.touched = outer
+
+
+@contextmanager
 def waiting() -> Iterator[None]:
-    """Let go of the lock while this thread waits, however often it holds it."""
+    """Let go of the lock while this thread waits, however often it holds it.
+
+    A save may come meanwhile; what this call has in hand it may still change, so
+    that counts as touched again.
+    """
     if not ENGINE_LOCK._is_owned():
         yield
         return
+    mine = STORES.touched
     held = ENGINE_LOCK._release_save()
     try:
         yield
     finally:
         ENGINE_LOCK._acquire_restore(held)
+        STORES.touched = mine
+        STORES.dirty |= mine
 
 
 def sleep(seconds: float) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 from moto.core.base_backend import AccountSpecificBackend, BackendDict, BaseBackend
 
-from perdure.engine import special
+from perdure.engine import outward, special
 from perdure.engine.stores import STORES, module_of, table_of
 from perdure.persistence.keys import StoreKey
 
@@ -155,6 +155,7 @@ class MotoPolicy:
 
     def finish(self, value: Any) -> None:
         """A thread is rebuilt as one that will not run; tables of methods are bound again."""
+        outward.notice(value)
         if isinstance(value, threading.Thread):
             attributes = dict(value.__dict__)
             threading.Thread.__init__(value)

@@ -7,6 +7,7 @@ arguments: it builds inert objects and calls nothing that belongs to the state.
 
 from __future__ import annotations
 
+import datetime as dt
 import io
 import ipaddress
 import itertools
@@ -81,11 +82,11 @@ def _event(is_set: bool) -> Any:  # noqa: FBT001 - a pickle has positions only
 
 
 def _weak_reference(value: Any) -> Any:
-    return _dead if value is None else weakref.ref(value)
+    return weakref.ref(_Gone() if value is None else value)
 
 
-def _dead() -> None:
-    """What a weak reference to something gone answers."""
+class _Gone:
+    """What a weak reference to something gone pointed to."""
 
 
 def _count_parts(counter: Any) -> tuple[Any, ...]:
@@ -171,12 +172,6 @@ def _certificate(encoded: bytes) -> Any:
     return load_pem_x509_certificate(_typed(encoded, bytes))
 
 
-def _utc() -> Any:
-    from dateutil.tz import tzutc
-
-    return tzutc()
-
-
 LIVE = "a lock guards nothing that outlives the process"
 BODY = "a file's content is state, the file is not"
 OPENSSL = "an OpenSSL handle; its standard encoding is the key"
@@ -235,7 +230,7 @@ ABSENT = Row(
 PRIVATE_KEY = Row("private-key", OPENSSL, _key_bytes, _key)
 PUBLIC_KEY = Row("public-key", OPENSSL, _public_bytes, _public_key)
 CERTIFICATE = Row("certificate", OPENSSL, _certificate_bytes, _certificate)
-UTC = Row("utc", "dateutil's singleton", _nothing, _utc)
+UTC = Row("utc", "dateutil's singleton, which a payload could change", _nothing, lambda: dt.UTC)
 
 ABSENT_MODULES = ("docker.", "jinja2.")
 

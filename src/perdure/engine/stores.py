@@ -48,13 +48,20 @@ class Stores:
     def __init__(self) -> None:
         self.unloaded: set[StoreKey] = set()
         self.quarantined: dict[StoreKey, str] = {}
-        # By the call that runs now, and since the last capture.
+        # By the call (or thread of moto) that runs now; by all since they were
+        # last captured.  A look-up adds to both at once: nothing is lost if a
+        # capture comes while a call waits.
         self.touched: set[StoreKey] = set()
         self.dirty: set[StoreKey] = set()
         self.loader: Loader | None = None
         # While a loader constructs fresh stores, a look-up of another unloaded
         # one adds it to the work instead of starting a load within the load.
         self.constructing: Callable[[StoreKey], None] | None = None
+
+    def touch(self, key: StoreKey) -> None:
+        """Note that a store may be changed by what runs now."""
+        self.touched.add(key)
+        self.dirty.add(key)
 
     def living(self) -> Iterator[tuple[StoreKey, BaseBackend]]:
         """Every store in memory."""
@@ -95,7 +102,7 @@ class Stores:
                 # Left out, it would look as if it were empty.
                 raise QuarantinedError(key, reason)
         for region in dict.keys(regions):
-            self.touched.add(StoreKey(module, account, region))
+            self.touch(StoreKey(module, account, region))
 
     def forget(self, key: StoreKey) -> None:
         """Drop a living store, so that the next look-up loads or creates it."""
@@ -151,7 +158,7 @@ def _get_region(regions: AccountSpecificBackend[Any], region: str) -> BaseBacken
     backend: BaseBackend | None = dict.get(regions, region)
     if backend is None:
         backend = STORES.open(regions, region)
-    STORES.touched.add(StoreKey(_module(regions), regions.account_id, region))
+    STORES.touch(StoreKey(_module(regions), regions.account_id, region))
     return backend
 
 

@@ -42,6 +42,12 @@ class App:
             return
         path = scope["path"]
         if path.startswith(PREFIX) or (path in HEALTH_PATHS and not _is_signed(scope)):
+            if _is_foreign(scope):
+                error = RequestError(
+                    "AccessDenied", "a page of another site may not do this", status=403
+                )
+                await _send(send, error_answer(error, protocol="rest-json"), [])
+                return
             await self.internal(scope, receive, send)
             return
         try:
@@ -105,6 +111,14 @@ class App:
 def _is_signed(scope: Scope) -> bool:
     """A signed request for ``/health`` asks for a bucket of that name."""
     return any(name == b"authorization" for name, _ in scope["headers"])
+
+
+def _is_foreign(scope: Scope) -> bool:
+    """Whether a browser sends this for a page of another site."""
+    origins = [value for name, value in scope["headers"] if name == b"origin"]
+    return scope["method"] not in ("GET", "HEAD") and not all(
+        wire.is_local(origin.decode("latin-1")) for origin in origins
+    )
 
 
 def _likely_protocol(request: RawRequest) -> str:

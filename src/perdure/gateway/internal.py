@@ -168,12 +168,16 @@ class Internal:
         return Response()
 
     def _save_all(self, module: str | None = None) -> dict[StoreKey, str | None]:
-        saved = self.lifecycle.save(module=module, everything=True)
+        saved = self.lifecycle.save(everything=True)
         known = self.lifecycle.checkpointer.manifest.stores
         done: dict[StoreKey, str | None] = dict.fromkeys(
             key for key in known if module is None or key.module == module
         )
-        done |= {key: str(error) for key, error in saved.failed.items()}
+        done |= {
+            key: str(error)
+            for key, error in saved.failed.items()
+            if module is None or key.module == module
+        }
         for key, reason in self.engine.quarantined().items():
             if key in done:
                 done[key] = f"set aside, its file stays as it is: {reason}"

@@ -31,7 +31,7 @@ from perdure.persistence.checkpoint import Checkpointer, Cut
 from perdure.persistence.directory import Directory, open_directory
 from perdure.persistence.files import Files
 from perdure.persistence.keys import Lsn, StoreKey
-from perdure.persistence.statefile import Shares
+from perdure.persistence.statefile import Graph, Shares
 
 log = logging.getLogger(__name__)
 
@@ -91,13 +91,15 @@ class Lifecycle:
         self._directory = open_directory(path, files=self.files, version=__version__)
         try:
             self._checkpointer = Checkpointer(self._directory)
+            # Without what belongs to no store nothing can be served right.
+            self._checkpointer.read_process()
         except StateError:
             self._directory.close()
             raise
         self.phase = "initializing"
         swept = self._directory.sweep(self.checkpointer.manifest)
         if swept:
-            log.info("removed %d files of a save that did not finish", len(swept))
+            log.info("removed or set aside %d files of a save that did not finish", len(swept))
 
     def restore(self) -> None:
         """Make the saved state known, and load what the strategy says."""
@@ -106,7 +108,7 @@ class Lifecycle:
         with ENGINE_LOCK:
             self.engine.calls = self.checkpointer.manifest.cut
             if self.config.snapshot_load_strategy is LoadStrategy.MANUAL:
-                self._detached = True
+                self._detached = bool(self.checkpointer.manifest.stores)
                 self.engine.know({}, self.checkpointer.read, self._report_quarantine, self._last_id)
             else:
                 self._make_known()
@@ -123,7 +125,7 @@ class Lifecycle:
         try:
             by_itself = self.config.snapshot_save_strategy is not SaveStrategy.MANUAL
             if by_itself and self._restored:
-                saved = self.save()
+                saved = self.save(by_itself=True)
                 log.info("saved %d stores at cut %d", len(saved.written), self.cut)
         finally:
             self._directory.close()
@@ -133,13 +135,21 @@ class Lifecycle:
         while True:
             await asyncio.sleep(self.config.snapshot_flush_interval)
             try:
-                await asyncio.to_thread(self.save)
+                await asyncio.to_thread(self.save, by_itself=True)
             except StateError as error:
                 log.error("state was not saved: %s (%s)", error, error.hint)  # noqa: TRY400
+            except Exception:
+                log.exception("state was not saved; the next attempt is in an interval")
 
-    async def save_before_answer(self) -> None:
-        """ON_REQUEST: what the call changed is on disk when this returns."""
-        await asyncio.to_thread(self.save)
+    async def save_before_answer(self, touched: frozenset[StoreKey]) -> None:
+        """ON_REQUEST: what the call changed is on disk when this returns.
+
+        Raises:
+            StateError: It is not.
+        """
+        saved = await asyncio.to_thread(self.save, by_itself=True)
+        for key in touched & saved.failed.keys():
+            raise saved.failed[key]
 
     # ----------------------------------------------------------- save, load
 
@@ -148,23 +158,28 @@ class Lifecycle:
         """The cut of the live checkpoint."""
         return self.checkpointer.manifest.cut if self.enabled else 0
 
-    def save(self, *, module: str | None = None, everything: bool = False) -> Saved:
-        """Save what changed.
+    def save(self, *, everything: bool = False, by_itself: bool = False) -> Saved:
+        """Save what changed, in all stores: a checkpoint is one cut.
 
         Args:
-            module: Only stores of this service, and what they share.
             everything: All living stores, changed or not; digests still decide
                 what is written.
+            by_itself: Not asked for by a person.  Under MANUAL loading, while the
+                state on disk was not loaded, such a save does nothing: it would
+                replace a state nobody has seen.
 
         Raises:
             StateError: Nothing was published; the previous checkpoint is live.
         """
         if not self._restored:
             raise NotRestoredError(self.checkpointer.directory.path)
+        if by_itself and self._detached:
+            self._say_detached()
+            return Saved()
         with self._saving:
             try:
-                saved = self._save(module, everything=everything)
-            except PerdureError as error:
+                saved = self._save(everything=everything)
+            except Exception as error:
                 self.phase, self.reason = "error", str(error)
                 raise
             for key, failure in saved.failed.items():
@@ -176,15 +191,23 @@ class Lifecycle:
                 self.phase, self.reason = "initialized", None
             return saved
 
-    def _save(self, module: str | None, *, everything: bool) -> Saved:
+    def _say_detached(self) -> None:
+        if self.reason is None:
+            self.reason = (
+                "SNAPSHOT_LOAD_STRATEGY=MANUAL: nothing is saved until `perdure state load`, "
+                "or `perdure state save`, which sets the state on disk aside"
+            )
+            log.warning(self.reason)
+
+    def _save(self, *, everything: bool) -> Saved:
         with ENGINE_LOCK:
-            wanted = self._wanted(module, everything=everything)
-            if not wanted and self.checkpointer.manifest.process is not None:
+            process = self.engine.capture_process()
+            wanted = self.engine.living() if everything else self.engine.changed()
+            if not wanted and self._is_saved(process):
                 return Saved()
             self._publishing = frozenset(wanted)
             captured = self.engine.capture(wanted)
             self._publishing |= captured.graphs.keys()
-            process = self.engine.capture_process()
             # A thread may have changed state without a call: every cut has its own number.
             self.engine.calls = max(self.engine.calls, self.checkpointer.next_cut)
             cut = Cut(
@@ -196,7 +219,7 @@ class Lifecycle:
             )
         try:
             written = self.checkpointer.publish(cut, replace=self._detached)
-        except StateError:
+        except BaseException:
             with ENGINE_LOCK:
                 self.engine.changed_again(captured.graphs.keys())
             raise
@@ -211,9 +234,9 @@ class Lifecycle:
         self._follow_manifest()
         return Saved(written, dict(captured.failed))
 
-    def _wanted(self, module: str | None, *, everything: bool) -> set[StoreKey]:
-        wanted = self.engine.living() if everything else self.engine.changed()
-        return {key for key in wanted if module is None or key.module == module}
+    def _is_saved(self, process: Graph) -> bool:
+        saved = self.checkpointer.manifest.process
+        return saved is not None and saved.digest == process.digest
 
     def _follow_manifest(self) -> None:
         with ENGINE_LOCK:
@@ -230,7 +253,8 @@ class Lifecycle:
             Each store, with the reason where it could not be loaded.
 
         Raises:
-            StateError: What belongs to no store cannot be read; memory is unchanged.
+            StateError: What belongs to no store cannot be read from disk; memory is
+                unchanged then.
         """
         with self._saving, ENGINE_LOCK:
             process = self.checkpointer.read_process()
@@ -259,6 +283,8 @@ class Lifecycle:
             if self.enabled:
                 self.checkpointer.drop(frozenset(aside))
                 self._follow_manifest()
+                # What belongs to no store was reset with it, and must not come back.
+                self._save(everything=False)
                 if not self.engine_quarantine():
                     self.phase, self.reason = "initialized", None
 
@@ -293,7 +319,7 @@ class Lifecycle:
                     continue
             try:
                 self.checkpointer.read(key)
-            except StateError:
+            except (StateError, KeyError):  # damaged, or reset meanwhile
                 with ENGINE_LOCK:
                     if key in self.engine.unloaded():
                         self.engine.load(key)

@@ -32,13 +32,9 @@ SHORT_SECONDS = 0.02
 # A slow call is forgotten after about this many short ones.
 FADE = 0.9
 SMALL_BODY_BYTES = 256 << 10
-WORKERS = 32
-# These wait for containers, HTTP or other calls: never on the loop's thread.
-OUTWARD = frozenset(
-    {"apigatewaymanagementapi", "batch", "cloudformation", "lambda", "stepfunctions"}
-)
-
-Saver = Callable[[], Awaitable[None]]
+# Calls that wait for calls of their own need one each.
+WORKERS = 256
+Saver = Callable[[frozenset[StoreKey]], Awaitable[None]]
 
 
 class Pipeline:
@@ -49,6 +45,7 @@ class Pipeline:
         # With SNAPSHOT_SAVE_STRATEGY=ON_REQUEST: what makes a call durable.
         self.save = save
         self._beside = 0
+        self._running: set[int] = set()
         self._closing = False
         self._workers = ThreadPoolExecutor(WORKERS, thread_name_prefix="call")
         self._slowest: dict[tuple[str, str], float] = {}
@@ -57,9 +54,9 @@ class Pipeline:
     async def run(self, call: Call) -> Answer:
         """Answer a call; every failure becomes an answer too."""
         try:
-            answer = await self._run_until_answered(call)
+            answer, touched = await self._run_until_answered(call)
             if self.save is not None:
-                await self.save()
+                await self.save(frozenset(touched))
         except RequestError as error:
             answer = self._refuse(call, error)
         except QuarantinedError as error:
@@ -85,15 +82,23 @@ class Pipeline:
             if not future.done():
                 future.set_result(None)
 
-    def close(self) -> None:
-        """Wait for calls that run beside."""
-        self._workers.shutdown(wait=True)
+    def close(self, *, seconds: float) -> bool:
+        """Wait for calls that run beside, but not for ever; whether all have ended.
+
+        One that waits for something outside would hold up the save for longer than
+        a container's grace period.
+        """
+        deadline = time.monotonic() + seconds
+        while self._running and time.monotonic() < deadline:
+            time.sleep(0.01)
+        self._workers.shutdown(wait=not self._running, cancel_futures=True)
+        return not self._running
 
     def _refuse(self, call: Call, error: RequestError) -> Answer:
         log.debug("%s %s: %s", call.service.name, call.operation, error)
         return error_answer(error, protocol=call.protocol, with_body=call.method != "HEAD")
 
-    async def _run_until_answered(self, call: Call) -> Answer:
+    async def _run_until_answered(self, call: Call) -> tuple[Answer, set[StoreKey]]:
         deadline: float | None = None
         may_park = not self._closing
         while True:
@@ -103,13 +108,12 @@ class Pipeline:
                 now = time.monotonic()
                 deadline = now + parked.wait_seconds if deadline is None else deadline
                 seconds = min(deadline - now, parked.retry_seconds + 0.001)
-                keys = frozenset(self.engine.last_touched)
                 if seconds > 0:
-                    await self._wait_for_arrival(keys, seconds)
+                    await self._wait_for_arrival(parked.touched, seconds)
                 may_park = time.monotonic() < deadline and not self._closing
             else:
                 self._notify(touched)
-                return answer
+                return answer, touched
 
     async def _attempt(self, call: Call, *, may_park: bool) -> tuple[Answer, set[StoreKey]]:
         if self._may_run_here(call) and ENGINE_LOCK.acquire(blocking=False):
@@ -120,7 +124,7 @@ class Pipeline:
         self._beside += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(
-                self._workers, lambda: self._execute(call, may_park=may_park)
+                self._workers, lambda: self._execute_beside(call, may_park=may_park)
             )
         finally:
             self._beside -= 1
@@ -129,10 +133,20 @@ class Pipeline:
         started = time.perf_counter()
         with ENGINE_LOCK:
             try:
-                answer = self.engine.execute(call, may_park=may_park)
-                return answer, self.engine.last_touched
+                return self.engine.execute(call, may_park=may_park), self.engine.last_touched
+            except ParkedError as parked:
+                parked.touched = frozenset(self.engine.last_touched)
+                raise
             finally:
                 self._remember(call, time.perf_counter() - started)
+
+    def _execute_beside(self, call: Call, *, may_park: bool) -> tuple[Answer, set[StoreKey]]:
+        # Counted by the worker itself: the task that awaits it may be cancelled.
+        self._running.add(id(call))
+        try:
+            return self._execute(call, may_park=may_park)
+        finally:
+            self._running.discard(id(call))
 
     def _may_run_here(self, call: Call) -> bool:
         """Whether the call is expected to be short, and nobody waits for the lock."""
@@ -140,8 +154,8 @@ class Pipeline:
             self._beside == 0
             and self._slowest.get(_kind(call), SHORT_SECONDS) < SHORT_SECONDS
             and len(call.body) <= SMALL_BODY_BYTES
-            and call.service.name not in OUTWARD
             and not self.engine.would_load(call)
+            and not self.engine.may_go_out(call)
         )
 
     def _remember(self, call: Call, seconds: float) -> None:

@@ -23,7 +23,8 @@ import uvicorn
 from perdure import __version__, runfile
 from perdure.config import Address, Config, LoadStrategy, SaveStrategy
 from perdure.engine.core import Engine
-from perdure.errors import ListenError, PerdureError
+from perdure.engine.services import by_name
+from perdure.errors import ConfigError, ListenError, PerdureError
 from perdure.gateway.app import App
 from perdure.gateway.classify import Classifier
 from perdure.gateway.internal import Internal
@@ -46,6 +47,7 @@ def serve(config: Config) -> None:
         PerdureError: The state directory or an address cannot be used.
     """
     _log_to_stderr(config.log_level)
+    _check_services(config)
     sockets = [_listen(address) for address in config.gateway_listen]
     try:
         engine = Engine(
@@ -64,6 +66,10 @@ def serve(config: Config) -> None:
             opened.close()
     if server.failure is not None:
         raise server.failure
+    if not server.finished and not server.restart:
+        # A call still waits for something outside; the interpreter would wait for it.
+        logging.shutdown()
+        os._exit(0)
     if server.restart:
         os.execv(sys.executable, [sys.executable, "-m", "perdure", *sys.argv[1:]])  # noqa: S606
 
@@ -77,6 +83,8 @@ class Server:
         self.config, self.engine, self.lifecycle, self.sockets = config, engine, lifecycle, sockets
         self.restart = False
         self.failure: PerdureError | None = None
+        # Whether all calls had ended when the state was saved.
+        self.finished = True
         self._stopping = asyncio.Event()
         on_request = config.snapshot_save_strategy is SaveStrategy.ON_REQUEST
         saver = lifecycle.save_before_answer if on_request and lifecycle.enabled else None
@@ -117,7 +125,7 @@ class Server:
             )
         )
         serving = asyncio.create_task(http.serve(sockets=self.sockets))
-        jobs = [asyncio.create_task(self._work())]
+        jobs = [asyncio.create_task(self._work()), asyncio.create_task(self._verify())]
         written = self._announce()
         try:
             await self._stopping.wait()
@@ -131,7 +139,7 @@ class Server:
             for job in jobs:
                 with suppress(asyncio.CancelledError):
                     await job
-            await asyncio.to_thread(self.pipeline.close)
+            self.finished = await asyncio.to_thread(self.pipeline.close, seconds=FINISH_SECONDS)
             for port in written:
                 runfile.remove(port)
 
@@ -151,15 +159,20 @@ class Server:
         log.info("Ready.")
         if not self.lifecycle.enabled:
             return
-        if self.config.snapshot_load_strategy is LoadStrategy.ON_REQUEST:
-            await asyncio.to_thread(self.lifecycle.verify_files, self._stopping.is_set)
         if self.config.snapshot_save_strategy is SaveStrategy.SCHEDULED:
             await self.lifecycle.save_periodically()
 
+    async def _verify(self) -> None:
+        """Tell damage before it is needed, where stores are loaded on first use."""
+        await self.app.ready.wait()
+        lazily = self.config.snapshot_load_strategy is LoadStrategy.ON_REQUEST
+        if self.lifecycle.enabled and lazily:
+            await asyncio.to_thread(self.lifecycle.verify_files, self._stopping.is_set)
+
     def _warm(self) -> None:
-        names = self.config.services or self.engine.services()
-        known = {name for name in self.engine.services() if name in names}
-        self.engine.warm(sorted(known))
+        names = self.config.services
+        modules = {by_name()[name].module for name in names} if names else self.engine.services()
+        self.engine.warm(sorted(modules))
 
     def _announce(self) -> list[int]:
         """Write a run file per port, for ``perdure stop`` and ``status``."""
@@ -180,6 +193,13 @@ class _Uvicorn(uvicorn.Server):
     def capture_signals(self) -> AbstractContextManager[None]:  # type: ignore[override]
         """None: see ``Server.run``."""
         return nullcontext()
+
+
+def _check_services(config: Config) -> None:
+    """A misspelt service would be switched off, and every other one with it."""
+    unknown = sorted((config.services or frozenset()) - by_name().keys())
+    if unknown:
+        raise ConfigError("SERVICES", ",".join(unknown), "names of services as /health lists them")
 
 
 def _listen(address: Address) -> socket.socket:

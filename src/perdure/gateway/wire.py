@@ -18,11 +18,13 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from perdure.engine.calls import Headers
 from perdure.errors import RequestError
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "::1", "localhost.localstack.cloud"})
 HEX = re.compile(rb"[0-9a-fA-F]{1,16}")
 CHUNK_LINE_BYTES_MAX = 4096
 BODY_BYTES_MAX = 6 << 30  # S3 takes 5 GiB in one put
@@ -150,10 +152,19 @@ def _malformed(what: str) -> RequestError:
     return RequestError("IncompleteBody", f"the aws-chunked body is malformed: {what}", status=400)
 
 
+def is_local(origin: str) -> bool:
+    """Whether a browser's page comes from this machine.
+
+    Any other page must neither read what runs here nor reset it.
+    """
+    host = urlsplit(origin).hostname or ""
+    return host in LOCAL_HOSTS or host.endswith((".localhost", ".localhost.localstack.cloud"))
+
+
 def cors_headers(request: dict[str, str], present: Iterable[str]) -> Headers:
-    """What lets a browser read the answer; nothing a service already said is repeated."""
+    """What lets a local page read the answer; nothing a service already said is repeated."""
     origin = request.get("origin")
-    if origin is None or "access-control-allow-origin" in present:
+    if origin is None or "access-control-allow-origin" in present or not is_local(origin):
         return []
     asked = request.get("access-control-request-headers")
     headers = [

@@ -156,11 +156,13 @@ class Checkpointer:
 
     def _make_live(self, new: Manifest, *, aside: set[str]) -> None:
         old = self.manifest
+        if aside:
+            # First: once the new manifest is live, the next start would remove them.
+            for file in (*sorted(aside), manifests.NAME):
+                self.directory.keep_copy(file)
         manifests.publish(self.directory.files, self.directory.path, new)
         self.manifest = new
-        for file in aside:
-            self.directory.set_aside(file)
-        for file in old.files() - new.files() - aside:
+        for file in old.files() - new.files():
             try:
                 self.directory.files.remove(self.directory.path / file, what="state")
             except DurabilityError as error:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import sys
 import uuid
 from contextlib import suppress
 from dataclasses import dataclass
@@ -33,7 +34,8 @@ from perdure.errors import (
     UnusableDirectoryError,
 )
 from perdure.persistence.files import TEMPORARY, Files
-from perdure.persistence.manifest import STATES, Manifest
+from perdure.persistence.manifest import NAME as MANIFEST
+from perdure.persistence.manifest import STATES, Manifest, has_states, publish
 
 IDENTITY = "perdure.json"
 LOCK = "LOCK"
@@ -68,9 +70,11 @@ class Directory:
             self._lock = -1
 
     def sweep(self, live: Manifest) -> list[str]:
-        """Remove what a checkpoint that did not finish left behind.
+        """Clear away what a checkpoint that did not finish left behind.
 
-        Without any manifest, state files are set aside instead.
+        A state file of a later cut than the manifest's is set aside: it may be of a
+        save that died before its manifest, or the manifest may be an older one that
+        somebody put back.
 
         Returns:
             The files removed or set aside, relative to the directory.
@@ -82,24 +86,37 @@ class Directory:
             left = path.suffix in (".state", TEMPORARY) and relative not in named
             if not left or not path.is_file():
                 continue
-            if path.suffix == ".state" and live == Manifest():
-                # A first checkpoint that did not finish; or its manifest was lost,
-                # and then this is the only copy.
+            if path.suffix == ".state" and _cut_of(path) > live.cut:
                 self.set_aside(relative)
             else:
                 self.files.remove(path, what="sweep")
             removed.append(relative)
         return removed
 
+    def keep_copy(self, file: str) -> None:
+        """Give a file a second name in the quarantine folder, before it is dropped."""
+        source = self.path / file
+        if source.exists():
+            self.files.link(source, self._aside(file), what="quarantine")
+
     def set_aside(self, file: str) -> str | None:
         """Move a file into the quarantine folder; where it is now, None if it was gone."""
         source = self.path / file
         if not source.exists():
             return None
-        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")
-        target = self.path / QUARANTINE / f"{stamp}-{file.replace('/', '_')}"
+        target = self._aside(file)
         self.files.move(source, target, what="quarantine")
         return target.relative_to(self.path).as_posix()
+
+    def _aside(self, file: str) -> Path:
+        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")
+        return self.path / QUARANTINE / f"{stamp}-{file.replace('/', '_')}"
+
+
+def _cut_of(path: Path) -> int:
+    """The cut in a state file's name; one we did not write counts as new."""
+    digits = path.stem.rpartition(".")[2]
+    return int(digits) if digits.isdecimal() else sys.maxsize
 
 
 def recognise(path: Path) -> bool:
@@ -152,6 +169,7 @@ def open_directory(path: Path, *, files: Files, version: str) -> Directory:
         # Another process may have made it since the first look.
         exists = recognise(path)
         identity = read_identity(path) if exists else _new_identity(path, files, version)
+        _first_manifest(path, files)
     except StateError:
         if not exists:
             _remove_files(path, [] if has_lock_file else [LOCK])
@@ -189,7 +207,7 @@ def _create_folders(path: Path, files: Files) -> list[Path]:
 
 
 def _remove_files(path: Path, more: list[str]) -> None:
-    for name in (IDENTITY, IDENTITY + TEMPORARY, *more):
+    for name in (IDENTITY, MANIFEST, IDENTITY + TEMPORARY, MANIFEST + TEMPORARY, *more):
         with suppress(OSError):
             (path / name).unlink()
 
@@ -236,6 +254,20 @@ def _new_identity(path: Path, files: Files, version: str) -> dict[str, Any]:
     except DurabilityError as error:
         raise UnusableDirectoryError(path, error.reason) from error
     return identity
+
+
+def _first_manifest(path: Path, files: Files) -> None:
+    """Publish a manifest that names nothing, before there is any state file.
+
+    From then on a missing manifest means that it was lost, not that the first
+    checkpoint did not finish.
+    """
+    if (path / MANIFEST).exists() or has_states(path):
+        return
+    try:
+        publish(files, path, Manifest())
+    except DurabilityError as error:
+        raise UnusableDirectoryError(path, error.reason) from error
 
 
 def read_identity(path: Path) -> dict[str, Any]:

@@ -111,6 +111,12 @@ class Files:
         self.sync_folder(target.parent, what=what)
         self.sync_folder(source.parent, what=what)
 
+    def link(self, source: Path, target: Path, *, what: str) -> None:
+        """Give ``source`` a second name, durably."""
+        self.make_folder(target.parent, what=what)
+        self.step(f"{what}.link", source, lambda: target.hardlink_to(source))
+        self.sync_folder(target.parent, what=what)
+
     def remove(self, path: Path, *, what: str) -> None:
         """Unlink ``path``; a file that is gone already is no error."""
         self.step(f"{what}.unlink", path, lambda: path.unlink(missing_ok=True))

@@ -19,7 +19,12 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from perdure.errors import CorruptionError, FormatVersionError, StateError
+from perdure.errors import (
+    CorruptionError,
+    FormatVersionError,
+    LostManifestError,
+    StateError,
+)
 from perdure.persistence.files import Files
 from perdure.persistence.keys import ExportId, Lsn, StoreKey
 from perdure.persistence.statefile import Shares
@@ -115,7 +120,9 @@ def read(state_dir: Path) -> Manifest:
                 path, "length", expected=f"<= {BYTES_MAX} bytes", found=path.stat().st_size
             )
         text = path.read_bytes()
-    except FileNotFoundError:
+    except FileNotFoundError as error:
+        if has_states(state_dir):
+            raise LostManifestError(path) from error
         return Manifest()
     except OSError as error:
         raise CorruptionError(path, "manifest", expected="a readable file", found=error) from error
@@ -135,6 +142,11 @@ def read(state_dir: Path) -> Manifest:
         raise CorruptionError(
             path, "manifest", expected="the fields of format 1", found=repr(error)[:200]
         ) from error
+
+
+def has_states(state_dir: Path) -> bool:
+    """Whether there is any state file, live or not."""
+    return next((state_dir / STATES).glob("**/*.state"), None) is not None
 
 
 def _verified(document: dict[str, Any], path: Path) -> dict[str, Any]:

@@ -26,6 +26,8 @@ INERT: dict[str, Any] = {
         complex,
     )
 }
+# What they are made from; a deque's and an OrderedDict's items come separately.
+INERT_ARGUMENTS = frozenset({int, float, str, bytes, type(None), tuple, dt.timedelta, dt.timezone})
 FACTORIES: dict[str, Any] = {
     "none": None,
     "list": list,

@@ -27,7 +27,7 @@ from typing import Any
 from perdure.errors import CorruptionError, HostileStateError, LoadError
 from perdure.persistence import wire
 from perdure.persistence.keys import ExportId
-from perdure.persistence.policy import FACTORIES, INERT, Exports, Policy
+from perdure.persistence.policy import FACTORIES, INERT, INERT_ARGUMENTS, Exports, Policy
 from perdure.persistence.shells import (
     UnfitClassError,
     container_of,
@@ -200,6 +200,9 @@ class Reader:
     def _inert(self, name: str, *arguments: Any) -> Any:
         if name not in INERT:
             raise HostileStateError(self._path, f"the name {name}"[:200])
+        if not all(type(argument) in INERT_ARGUMENTS for argument in arguments):
+            # An iterator could go on for ever.
+            raise HostileStateError(self._path, f"an argument of {name}"[:200])
         return INERT[name](*arguments)
 
     def _special(self, name: str, *arguments: Any) -> Any:

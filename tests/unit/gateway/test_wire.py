@@ -152,7 +152,10 @@ def test_too_large_a_body_is_refused_while_it_arrives(monkeypatch: pytest.Monkey
 
 
 def test_cors_only_for_those_who_ask() -> None:
-    """A browser's origin gets headers unless the service gave its own."""
+    """A local page's origin gets headers unless the service gave its own; no other does."""
+    local = "http://localhost:3000"
     assert cors_headers({}, []) == []
-    assert cors_headers({"origin": "o"}, ["access-control-allow-origin"]) == []
-    assert ("access-control-allow-origin", "o") in cors_headers({"origin": "o"}, [])
+    assert cors_headers({"origin": local}, ["access-control-allow-origin"]) == []
+    assert ("access-control-allow-origin", local) in cors_headers({"origin": local}, [])
+    for foreign in ("https://example.com", "http://localhost.example.com", "null", "o"):
+        assert cors_headers({"origin": foreign}, []) == []

@@ -55,7 +55,7 @@ def test_a_new_directory_is_made_with_its_parents(tmp_path: Path) -> None:
     found = opened(tmp_path / "a" / "b" / "c")
 
     assert found.is_new
-    assert set(os.listdir(found.path)) == {IDENTITY, LOCK}
+    assert set(os.listdir(found.path)) == {IDENTITY, LOCK, "manifest.json"}
     assert found.identity["created_by"] == "1.2.3"
     assert (tmp_path / "a").stat().st_mode & 0o077 == 0
     found.close()

@@ -10,6 +10,7 @@ speed       work moto repeats in every call though it never changes
 
 from __future__ import annotations
 
+from perdure.engine import outward
 from perdure.engine.quirks import identity, polling, queues, speed, threads, tracking
 
 
@@ -17,3 +18,4 @@ def install() -> None:
     """Put all of them in place.  Once per process, before any call."""
     for quirk in (identity, tracking, polling, queues, threads, speed):
         quirk.install()
+    outward.install()

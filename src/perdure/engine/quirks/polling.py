@@ -12,6 +12,7 @@ import time
 from typing import Any
 
 from perdure.engine.imports import after_import
+from perdure.persistence.keys import StoreKey
 
 SWF_WAIT_SECONDS = 1.0
 
@@ -22,6 +23,8 @@ class ParkedError(BaseException):
     def __init__(self, *, wait_seconds: float, retry_seconds: float) -> None:
         super().__init__(f"would wait {wait_seconds:g} s")
         self.wait_seconds, self.retry_seconds = wait_seconds, retry_seconds
+        # The stores it looked at, filled in by who parks it.
+        self.touched: frozenset[StoreKey] = frozenset()
 
 
 class Patience:
@@ -63,10 +66,14 @@ def _sqs(module: Any) -> None:
 
 
 def _next_visible_seconds(queue: Any) -> float:
-    """When the first hidden or delayed message shows; a second if none is known."""
+    """When the first hidden or delayed message shows; a second if there is none.
+
+    A message that is visible and was not found waits for its group (FIFO), which
+    comes free by another call or when one of the hidden ones shows.
+    """
     now = time.time() * 1000
-    moments = [max(message.visible_at, message.delayed_until) - now for message in queue._messages]
-    return min([max(moment, 0.0) / 1000 for moment in moments], default=1.0)
+    moments = [max(m.visible_at, m.delayed_until) - now for m in queue._messages]
+    return float(min([m / 1000 for m in moments if m > 0], default=1.0))
 
 
 def _swf(module: Any) -> None:

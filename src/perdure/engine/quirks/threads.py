@@ -11,7 +11,9 @@ from collections.abc import Callable
 from typing import Any
 
 from perdure.engine.imports import after_import
-from perdure.engine.lock import ENGINE_LOCK, sleep, waiting
+from perdure.engine.lock import ENGINE_LOCK, running, sleep, waiting
+from perdure.engine.stores import STORES
+from perdure.persistence.keys import StoreKey
 
 # Modules that import ``sleep`` by name and call it in a thread.
 SLEEPING = ("moto.batch.models", "moto.batch_simple.models")
@@ -30,10 +32,12 @@ _original_start = threading.Thread.start
 
 def _start(thread: threading.Thread) -> None:
     if _is_motos(thread):
+        # It works on objects of the stores its call has in hand.
+        touched = STORES.touched if ENGINE_LOCK._is_owned() else set()
         if isinstance(thread, threading.Timer):
-            thread.function = _locked(thread.function)
+            thread.function = _locked(thread.function, touched)
         else:
-            thread.run = _locked(thread.run)  # type: ignore[method-assign]
+            thread.run = _locked(thread.run, touched)  # type: ignore[method-assign]
     _original_start(thread)
 
 
@@ -43,9 +47,9 @@ def _is_motos(thread: threading.Thread) -> bool:
     return str(getattr(runs, "__module__", "")).startswith("moto.")
 
 
-def _locked(run: Callable[..., Any]) -> Callable[..., Any]:
+def _locked(run: Callable[..., Any], touched: set[StoreKey]) -> Callable[..., Any]:
     def locked(*arguments: Any, **named: Any) -> Any:
-        with ENGINE_LOCK:
+        with running(touched):
             return run(*arguments, **named)
 
     return locked
