@@ -46,7 +46,7 @@ class ConfigError(PerdureError):
     def __init__(self, variable: str, value: str, allowed: str) -> None:
         super().__init__(f"{variable}={value!r} is not valid; allowed: {allowed}")
         self.variable, self.value, self.allowed = variable, value, allowed
-        self.hint = f"set {variable} to one of: {allowed}; `perdure config` lists every setting"
+        self.hint = f"set {variable} to what is allowed; `perdure config` lists every setting"
 
 
 class ListenError(PerdureError):

@@ -21,10 +21,12 @@ from botocore.exceptions import ClientError
 
 from conftest import environment
 from perdure.errors import (
+    ConfigError,
     CorruptionError,
     ForeignDirectoryError,
     FormatVersionError,
     LockedError,
+    LostManifestError,
     UnusableDirectoryError,
 )
 from perdure.persistence import manifest as manifests
@@ -592,3 +594,18 @@ def test_hostile_neighbours_do_no_harm(hostile_server):
     lines = server.ask("/_localstack/state/save", method="POST")[1].splitlines()
     assert {"service": "secretsmanager", "status": "ok"} in [json.loads(line) for line in lines]
     assert list(marks.iterdir()) == []
+
+
+@pytest.mark.parametrize(("name", "value"), [("SERVICES", "s3s"), ("DEFAULT_REGION", "mars")])
+def test_a_name_only_the_engine_knows_is_refused(start, tmp_path, name, value):
+    """A service or region that does not exist stops the start and is named."""
+    server = start(tmp_path / "state", ready=False, **{name: value})
+    assert_refused(server, ConfigError, name, value)
+
+
+def test_a_lost_manifest_refuses_the_start(start, state):
+    """Without the file that says which state files are live, nothing is served as empty."""
+    (state / "manifest.json").unlink()
+    before = listing(state)
+    assert_refused(start(state, ready=False), LostManifestError, "manifest.json")
+    assert listing(state) == before

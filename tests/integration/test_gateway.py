@@ -463,29 +463,26 @@ def test_head_has_no_body(server):
 
 
 def test_cors(server):
-    """A browser's preflight is allowed, and an answer to an Origin names it."""
+    """A local page's preflight is allowed and its Origin named; a foreign page gets neither."""
     status, headers, _ = ask(
         server,
         "OPTIONS",
         "/",
-        Origin="https://app.example",
+        Origin="http://localhost:3000",
         Access_Control_Request_Method="POST",
         Access_Control_Request_Headers="x-amz-target,x-custom",
     )
     assert status in (200, 204)
-    assert headers["access-control-allow-origin"] in ("*", "https://app.example")
+    assert headers["access-control-allow-origin"] == "http://localhost:3000"
     assert "POST" in headers["access-control-allow-methods"]
     assert "x-custom" in headers["access-control-allow-headers"]
-    _, headers, _ = ask(
-        server,
-        "POST",
-        "/",
-        b"{}",
-        Origin="https://app.example",
-        Authorization=signature("sqs"),
-        X_Amz_Target="AmazonSQS.ListQueues",
-    )
-    assert headers["access-control-allow-origin"] in ("*", "https://app.example")
+    signed = {"Authorization": signature("sqs"), "X_Amz_Target": "AmazonSQS.ListQueues"}
+    _, headers, _ = ask(server, "POST", "/", b"{}", Origin="http://127.0.0.1", **signed)
+    assert headers["access-control-allow-origin"] == "http://127.0.0.1"
+    _, headers, _ = ask(server, "POST", "/", b"{}", Origin="https://app.example", **signed)
+    assert "access-control-allow-origin" not in headers
+    reset = "/_localstack/state/reset"
+    assert ask(server, "POST", reset, Origin="https://app.example")[0] == 403
     assert "access-control-allow-origin" not in ask(server, "GET", "/wire/none")[1]
 
 

@@ -184,7 +184,7 @@ def test_manual_loading_waits_for_a_request(start, tmp_path):
 
 
 def test_manual_loading_loses_no_files(start, tmp_path):
-    """A save over state that was never loaded keeps the old files in quarantine."""
+    """Nothing replaces state that was never loaded by itself; when asked, the old is set aside."""
     state = tmp_path / "state"
     server = start(state)
     put(server, "old")
@@ -192,6 +192,11 @@ def test_manual_loading_loses_no_files(start, tmp_path):
     old = (state / live(state)[STORES["sqs"]]["file"]).read_bytes()
     server.start(SNAPSHOT_LOAD_STRATEGY="MANUAL")
     put(server, "new")
+    assert server.stop() == 0
+    assert (state / live(state)[STORES["sqs"]]["file"]).read_bytes() == old
+    server.start(SNAPSHOT_LOAD_STRATEGY="MANUAL")
+    put(server, "new")
+    assert server.ask("/_localstack/state/save", method="POST")[0] == 200
     assert server.stop() == 0
     assert old in [p.read_bytes() for p in (state / "quarantine").iterdir()]
     assert get(server.start(SNAPSHOT_LOAD_STRATEGY="ON_REQUEST")) == "new"
@@ -266,13 +271,13 @@ def test_state_routes_save_load_and_reset(start, tmp_path):
 
 
 def test_state_routes_of_one_service(start, tmp_path):
-    """Saving, loading or resetting one service leaves the others alone."""
+    """Loading or resetting one service leaves the others alone; saving one saves a whole cut."""
     state = tmp_path / "state"
     server = start(state, SNAPSHOT_SAVE_STRATEGY="MANUAL")
     put(server, "saved")
     put_other(server)
     assert server.ask("/_localstack/state/sqs/save", method="POST") == (200, b"")
-    assert set(live(state)) == {STORES["sqs"]}
+    assert set(live(state)) >= {STORES["sqs"], STORES["secretsmanager"]}
     put(server, "later")
     put_other(server, "another")
     assert server.ask("/_localstack/state/sqs/load", method="POST") == (200, b"")

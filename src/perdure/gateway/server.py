@@ -26,7 +26,7 @@ from perdure.engine.core import Engine
 from perdure.engine.services import by_name
 from perdure.errors import ConfigError, ListenError, PerdureError
 from perdure.gateway.app import App
-from perdure.gateway.classify import Classifier
+from perdure.gateway.classify import REGION, Classifier
 from perdure.gateway.internal import Internal
 from perdure.gateway.lifecycle import Lifecycle
 from perdure.gateway.pipeline import Pipeline
@@ -47,7 +47,7 @@ def serve(config: Config) -> None:
         PerdureError: The state directory or an address cannot be used.
     """
     _log_to_stderr(config.log_level)
-    _check_services(config)
+    _check_names(config)
     sockets = [_listen(address) for address in config.gateway_listen]
     try:
         engine = Engine(
@@ -195,8 +195,15 @@ class _Uvicorn(uvicorn.Server):
         return nullcontext()
 
 
-def _check_services(config: Config) -> None:
-    """A misspelt service would be switched off, and every other one with it."""
+def _check_names(config: Config) -> None:
+    """Refuse names that only the engine knows to be wrong.
+
+    A misspelt service would be switched off, and every other one with it.
+    """
+    if not config.allow_nonstandard_regions and not REGION.fullmatch(config.default_region):
+        raise ConfigError(
+            "DEFAULT_REGION", config.default_region, "an AWS region, or ALLOW_NONSTANDARD_REGIONS=1"
+        )
     unknown = sorted((config.services or frozenset()) - by_name().keys())
     if unknown:
         raise ConfigError("SERVICES", ",".join(unknown), "names of services as /health lists them")
