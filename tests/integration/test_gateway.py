@@ -253,6 +253,7 @@ class _Slow(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
         time.sleep(self.server.seconds)
+        self.server.meanwhile()
         self.send_response(200)
         self.end_headers()
 
@@ -264,6 +265,7 @@ class _Slow(http.server.BaseHTTPRequestHandler):
 def slow_endpoint():
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Slow) as endpoint:
         endpoint.seconds = 0
+        endpoint.meanwhile = lambda: None
         thread = threading.Thread(target=endpoint.serve_forever)
         thread.start()
         yield endpoint
@@ -294,6 +296,56 @@ def test_health_while_http_is_awaited(server, slow_endpoint):
         asked = assert_health_meanwhile(server, results)
     assert asked > 1
     assert time.monotonic() - started > 4
+
+
+def test_a_web_hook_may_call_back(start, slow_endpoint):
+    """Publishing to a web hook that calls this server itself does not wait for ever."""
+    server = start()
+    sns, sqs = server.client("sns"), server.client("sqs")
+    topic = sns.create_topic(Name="back")["TopicArn"]
+    for _ in range(5):  # until a publish is known to be short
+        sns.publish(TopicArn=topic, Message="m")
+    queues = []
+    slow_endpoint.meanwhile = lambda: queues.append(
+        sqs.create_queue(QueueName=f"back-{len(queues)}")["QueueUrl"]
+    )
+    url = f"http://127.0.0.1:{slow_endpoint.server_port}/"
+    sns.subscribe(TopicArn=topic, Protocol="http", Endpoint=url)
+    queues.clear()
+    started = time.monotonic()
+
+    for _ in range(3):
+        sns.publish(TopicArn=topic, Message="m")
+
+    assert len(queues) == 3
+    assert time.monotonic() - started < 5
+
+
+def test_a_stop_does_not_wait_for_what_is_outside(start, slow_endpoint, tmp_path):
+    """A call that waits for a web hook holds up neither the save nor the end for long."""
+    server = start(tmp_path / "state", SNAPSHOT_FLUSH_INTERVAL="86400")
+    sns, sqs = server.client("sns"), server.client("sqs")
+    topic = sns.create_topic(Name="slow")["TopicArn"]
+    url = f"http://127.0.0.1:{slow_endpoint.server_port}/"
+    sns.subscribe(TopicArn=topic, Protocol="http", Endpoint=url)
+    sqs.create_queue(QueueName="kept")
+    slow_endpoint.seconds = 12
+    waits = threading.Event()
+    slow_endpoint.meanwhile = waits.set
+
+    def publish():
+        with contextlib.suppress(Exception):
+            sns.publish(TopicArn=topic, Message="m")
+
+    with running(publish):
+        time.sleep(0.5)
+        started = time.monotonic()
+        assert server.stop() == 0
+        assert time.monotonic() - started < 9
+        assert not waits.is_set()
+
+    again = server.start().client("sqs")
+    assert again.get_queue_url(QueueName="kept")["QueueUrl"].endswith("kept")
 
 
 def test_health_while_a_stack_is_made(server):
