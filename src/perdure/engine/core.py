@@ -67,7 +67,6 @@ class Engine:
             Exception: Whatever moto did not expect.
         """
         with running() as touched:
-            self.last_touched = touched
             if process.VISITS and call.service.module == "iam":
                 write_visits()
             self.calls += 1
@@ -76,6 +75,8 @@ class Engine:
                 return dispatch(call)
             finally:
                 PATIENCE.may_park = False
+                # Now, not at the start: other calls may have run while this one waited.
+                self.last_touched = touched
 
     def would_load(self, call: Call) -> bool:
         """Whether the call may have to load stores, which can take long."""
