@@ -4,13 +4,18 @@ Saving a store can call for others: an object it shares with a store of another
 service must stand in that one's file, so the owner is captured again with the
 object marked; and an object its home has dropped moves to a store that still
 holds it.  ``capture`` repeats until nothing more is called for.
+
+Stores of one service may share objects too (a VPC peering stands in two regions).
+No class tells those; they are found by comparing what such stores hold.
 """
 
 from __future__ import annotations
 
 import gc
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from perdure.engine.policy import POLICY, state_of
 from perdure.engine.sharing import SHARING
@@ -36,6 +41,17 @@ class _Capture:
         self.saved = saved
         self.result = Captured()
         self.seen_ids: dict[StoreKey, int] = {}
+        # Where services have several stores to capture: which of them holds an object.
+        self.holders: dict[int, StoreKey] = {}
+        self.twins: set[StoreKey] = set()
+        self.siblings: set[str] = set()
+
+    def write_all(self, keys: set[StoreKey]) -> None:
+        """Capture these stores, in an order that does not depend on the process."""
+        counts = Counter(key.module for key in self.result.graphs.keys() | keys)
+        self.siblings = {module for module, count in counts.items() if count > 1}
+        for key in sorted(keys):
+            self.write(key)
 
     def write(self, key: StoreKey) -> None:
         """Capture one store, loading it if it is not in memory."""
@@ -52,11 +68,22 @@ class _Capture:
             self.fail(key, CaptureError(str(key), "(its key)", str(error)))
             return
         try:
-            self.result.graphs[key] = Writer(POLICY, SHARING, key).dump(state_of(store))
+            writer = Writer(POLICY, SHARING, key)
+            self.result.graphs[key] = writer.dump(state_of(store))
+            if key.module in self.siblings:
+                self._compare(key, writer.own_objects())
         except CaptureError as error:
             self.fail(key, error)
         except Exception as error:  # noqa: BLE001 - one store must not keep others from being saved
             self.fail(key, CaptureError(str(key), "(unknown path)", repr(error)))
+
+    def _compare(self, key: StoreKey, objects: list[Any]) -> None:
+        """Note what the store holds; share what another of its service holds as well."""
+        for value in objects:
+            other = self.holders.setdefault(id(value), key)
+            if other != key and SHARING.id_of(value) is None:
+                SHARING.share(value)
+                self.twins |= {key, other}
 
     def fail(self, key: StoreKey, error: CaptureError) -> None:
         self.result.graphs.pop(key, None)
@@ -69,7 +96,7 @@ class _Capture:
 
     def called_for(self) -> set[StoreKey]:
         """Decide homes; the stores that must be captured (again) for it."""
-        again = self._claims()
+        again, self.twins = self._claims() | self.twins, set()
         importers: dict[ExportId, set[StoreKey]] = {}
         carried: set[ExportId] = set()
         for key, shares in self.shares().items():
@@ -173,8 +200,7 @@ def _capture(wanted: set[StoreKey], saved: Mapping[StoreKey, Shares]) -> Capture
     work = _Capture(saved)
     todo = set(wanted)
     for _ in range(ROUNDS_MAX):
-        for key in sorted(todo):
-            work.write(key)
+        work.write_all(todo)
         todo = work.called_for() - work.result.failed.keys()
         if not todo:
             break

@@ -57,6 +57,9 @@ class Writer:
         self.stores: set[StoreKey] = set()
         self.imported: set[ExportId] = set()
         self.exported: set[ExportId] = set()
+        self._memo: Any = None
+        # Classes of the store's own service, whose objects may be shared.
+        self.own: set[type] = set()
 
     def dump(self, attributes: dict[str, Any]) -> Graph:
         """Write a store's attributes.
@@ -70,6 +73,7 @@ class Writer:
         try:
             pickler.dump(attributes)
             payload = buffer.getvalue()
+            self._memo = pickler.memo
             _refuse_code(payload, pickler, self.classes)
         except _Refused as refused:
             where = find_path(attributes, refused.value)
@@ -80,6 +84,11 @@ class Writer:
         classes = tuple((c.__module__, c.__qualname__) for c in self.classes)
         shares = Shares(frozenset(self.stores), frozenset(self.imported), frozenset(self.exported))
         return Graph(payload, classes, shares)
+
+    def own_objects(self) -> list[Any]:
+        """The written objects that another store of the same service might hold too."""
+        own = self.own
+        return [value for _, value in self._memo.copy().values() if type(value) in own]
 
     def explain(self, attributes: dict[str, Any], reason: str) -> tuple[str, str]:
         """Where the function or class hangs that the pickler could not name itself."""
@@ -186,6 +195,7 @@ class _Reducers(dict[type, Reducer]):
         shared = self.shared(index, content, is_default=container is collections.defaultdict)
         if owner != self.writer.key.module:
             return lambda value: shared(value, self.writer.exports.share(value))
+        self.writer.own.add(cls)
         if not self.writer.exports.has_shared(cls):
             # No object of the class is; spares a look-up for each of many.
             return plain

@@ -1,0 +1,296 @@
+"""A pytest plugin: moto's own tests, run by Perdure's engine, with a restart after every call.
+
+Every request of a test is classified and executed as one that came over HTTP; then
+each store it touched, and what these refer to, is written to the bytes of a state
+file and dropped.  The next call that needs one loads it from those bytes.
+
+Used by ``moto_sweep.py`` in a process of its own, inside moto's source distribution:
+
+    python -m pytest -p moto_plugin --sweep-record OUT.jsonl tests/test_sqs
+
+The engine is the product's.  Three things are moto's, because its tests expect
+them: the default account, exceptions that reach the test instead of becoming a
+500, and polls that wait inside the call.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import threading
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from memory_disk import Disk
+from moto.core import DEFAULT_ACCOUNT_ID
+from moto.core.base_backend import BackendDict
+from moto.core.botocore_stubber import BotocoreStubber
+from moto.core.config import default_user_config
+from moto.core.request import normalize_request
+
+CONFIG_OF_MOTO = json.loads(json.dumps(default_user_config))
+
+from perdure.engine import core, process, special, stores  # noqa: E402 - after moto's defaults were read
+from perdure.engine.calls import Answer, Call  # noqa: E402
+from perdure.engine.loading import connected  # noqa: E402
+from perdure.engine.lock import ENGINE_LOCK  # noqa: E402
+from perdure.engine.quirks.polling import ParkedError  # noqa: E402
+from perdure.engine.sharing import SHARING  # noqa: E402
+from perdure.engine.stores import STORES  # noqa: E402
+from perdure.errors import RequestError  # noqa: E402
+from perdure.gateway import classify  # noqa: E402
+from perdure.persistence.keys import StoreKey  # noqa: E402
+
+core.DEFAULT_ACCOUNT = classify.DEFAULT_ACCOUNT = DEFAULT_ACCOUNT_ID
+# What moto answers itself, without a service behind it.
+# How long a parked poll sleeps; the gateway is woken instead.
+PARKED_SECONDS = 0.1
+# Tests that freeze the clock do not mean this one.
+_now, _sleep = time.monotonic, time.sleep
+NOT_A_SERVICE = ("motoapi.amazonaws.com", "169.254.169.254")
+
+
+class Sweep:
+    """The engine under moto's tests, and what it saw."""
+
+    def __init__(self) -> None:
+        self.engine = core.Engine(any_region=False, port=5000)
+        default_user_config.clear()
+        default_user_config.update(CONFIG_OF_MOTO)
+        self.classifier = classify.Classifier(
+            default_region="us-east-1", any_region=True, only=None
+        )
+        self.disk = Disk(self.engine)
+        self.disk.know()
+        self.calls = 0
+        self.restarts = 0
+        self.test = ""
+        self.operations: dict[str, set[str]] = defaultdict(set)
+        self.changing: dict[str, set[str]] = defaultdict(set)
+        self.failures: list[str] = []
+
+    # ------------------------------------------------------------------ calls
+
+    def process_request(self, stubber: BotocoreStubber, request: Any) -> Any:
+        """What botocore gets instead of an answer from AWS."""
+        host = urlsplit(request.url).netloc
+        if host.startswith(NOT_A_SERVICE) or not _would_answer(request.url):
+            return _original_process(stubber, request)
+        call = self.classify(request)
+        deadline: float | None = None
+        while True:
+            try:
+                answer = self.attempt(call, may_park=deadline is None or _now() < deadline)
+            except ParkedError as parked:
+                deadline = _now() + parked.wait_seconds if deadline is None else deadline
+                _sleep(max(0.0, min(deadline - _now(), parked.retry_seconds, PARKED_SECONDS)))
+            else:
+                return answer.status, dict(answer.headers), answer.body
+
+    def attempt(self, call: Call, *, may_park: bool) -> Answer:
+        """Run it once, and restart what it touched."""
+        with ENGINE_LOCK:
+            self.calls += 1
+            try:
+                return self.execute(call, may_park=may_park)
+            finally:
+                self.save_and_drop(call)
+
+    def classify(self, request: Any) -> Call:
+        """The call a prepared request means."""
+        plain = normalize_request(request)
+        url = urlsplit(request.url)
+        headers = [(name.lower(), str(value)) for name, value in plain.headers.items()]
+        call = self.classifier.classify(
+            classify.RawRequest(
+                method=plain.method,
+                scheme=url.scheme,
+                host=url.netloc,
+                path=url.path or "/",
+                query=url.query,
+                headers=headers,
+                first=dict(reversed(headers)),
+                body=plain.get_data(),
+            )
+        )
+        first = dict(headers)
+        call.account = first.get("x-moto-account-id") or os.environ.get(
+            "MOTO_ACCOUNT_ID", call.account
+        )
+        return call
+
+    def execute(self, call: Call, *, may_park: bool) -> Answer:
+        """Run it; what moto raises reaches the test, as with plain moto."""
+        try:
+            return self.engine.execute(call, may_park=may_park)
+        except RequestError as error:
+            if error.__cause__ is not None:
+                raise error.__cause__ from None
+            return Answer(error.status, [], str(error).encode())
+
+    # ------------------------------------------------------------------ state
+
+    def save_and_drop(self, call: Call) -> None:
+        """Restart all stores that were touched, as far as no thread of moto holds them."""
+        before = dict(self.disk.digests)
+        saved = self.disk.save()
+        name = call.service.name
+        operation = core_operation(call)
+        self.operations[name].add(operation)
+        if any(before.get(key) != self.disk.digests[key] for key in saved):
+            self.changing[name].add(operation)
+        if _motos_threads():
+            return
+        self.restarts += 1
+        living = self.engine.living()
+        gone = connected(saved, self.disk.shares) & living
+        for key in gone:
+            STORES.forget(key)
+        SHARING.forget_homes(gone)
+        STORES.dirty -= gone
+        STORES.unloaded |= gone & self.disk.shares.keys()
+        process.install({})
+        self.disk.know(self.engine.last_id)
+
+    def reset(self) -> None:
+        """moto empties all its stores, between tests."""
+        with ENGINE_LOCK:
+            for table in list(BackendDict._instances):
+                table.clear()
+            BackendDict._instances.clear()
+            self.engine.forget_all()
+            self.disk = Disk(self.engine)
+            self.disk.know(self.engine.last_id)
+            stores._TABLES.clear()
+
+
+def core_operation(call: Call) -> str:
+    """The operation's name, by the model's routes where the request does not say it."""
+    from perdure.engine.dispatch import operation_name
+
+    return operation_name(call)
+
+
+def _would_answer(url: str) -> bool:
+    """Whether moto would take the request for a service of its own."""
+    import moto.backend_index as backend_index
+    from moto.core.config import passthrough_service, passthrough_url, service_whitelisted
+    from moto.core.utils import get_equivalent_url_in_aws_domain
+
+    parsed, _ = get_equivalent_url_in_aws_domain(url)
+    clean = f"{parsed.scheme}://{parsed.netloc}{parsed.path}"
+    if passthrough_url(clean):
+        return False
+    found = next((s for s, p in backend_index.backend_url_patterns if p.match(clean)), None)
+    return (
+        found is not None
+        and found not in ("moto_api", "instance_metadata")
+        and not passthrough_service(found)
+        and service_whitelisted(found)
+    )
+
+
+def _motos_threads() -> bool:
+    """Whether a thread of moto runs: it holds objects that must not be dropped."""
+    from perdure.engine.quirks.threads import _is_motos
+
+    return any(_is_motos(thread) for thread in threading.enumerate() if thread.is_alive())
+
+
+def _frozen_clock_rows() -> None:
+    """Tests that freeze the clock put freezegun's own dates into the state."""
+    import freezegun.api as frozen
+
+    def take(value: Any) -> tuple[Any, ...]:
+        if isinstance(value, frozen.real_datetime):
+            return (
+                frozen.real_datetime(
+                    *value.timetuple()[:6], value.microsecond, value.tzinfo, fold=value.fold
+                ),
+            )
+        return (frozen.real_date(value.year, value.month, value.day),)
+
+    row = special.Row("frozen", "freezegun's own classes", take, lambda value: value)
+    special.BY_NAME[row.name] = row
+    special.EXACT[frozen.FakeDatetime] = special.EXACT[frozen.FakeDate] = row
+
+
+_original_process = BotocoreStubber.process_request
+SWEEP: Sweep | None = None
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Where results go; without it they are not kept."""
+    parser.addoption("--sweep-record", default="", help="results as JSON lines")
+    parser.addoption("--sweep-plain", action="store_true", help="record only: plain moto")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Put the engine under moto, before any test module is imported."""
+    global SWEEP  # noqa: PLW0603 - one per process, as the engine
+    if config.getoption("--sweep-plain"):
+        return
+    SWEEP = sweep = Sweep()
+    _frozen_clock_rows()
+    BotocoreStubber.process_request = lambda stubber, request: sweep.process_request(
+        stubber, request
+    )
+    BackendDict.reset = classmethod(lambda _: sweep.reset())
+
+
+class _Recorder:
+    def __init__(self, path: str) -> None:
+        self.path = Path(path)
+        self.outcomes: dict[str, tuple[str, str]] = {}
+
+    def note(self, report: pytest.TestReport) -> None:
+        """The worst of a test's three phases counts."""
+        if report.outcome != "passed" or report.when == "call":
+            known = self.outcomes.get(report.nodeid, ("", ""))[0]
+            if known not in ("failed",):
+                text = "" if report.outcome == "passed" else str(report.longreprtext)[-3000:]
+                self.outcomes[report.nodeid] = (report.outcome, text)
+
+    def write(self) -> None:
+        """One line a test, and one of sums."""
+        with self.path.open("w") as out:
+            for test, (outcome, text) in self.outcomes.items():
+                out.write(json.dumps({"test": test, "outcome": outcome, "text": text}) + "\n")
+            sums: dict[str, Any] = {
+                "memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+            }
+            if SWEEP is not None:
+                sums |= {
+                    "calls": SWEEP.calls,
+                    "restarts": SWEEP.restarts,
+                    "operations": {k: sorted(v) for k, v in SWEEP.operations.items()},
+                    "changing": {k: sorted(v) for k, v in SWEEP.changing.items()},
+                }
+            out.write(json.dumps({"sums": sums}) + "\n")
+
+
+_RECORDERS: list[_Recorder] = []
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Begin to record."""
+    path = session.config.getoption("--sweep-record")
+    if path:
+        _RECORDERS.append(_Recorder(path))
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Note what became of a test."""
+    for recorder in _RECORDERS:
+        recorder.note(report)
+
+
+def pytest_sessionfinish() -> None:
+    """Write what was noted."""
+    for recorder in _RECORDERS:
+        recorder.write()
