@@ -14,7 +14,7 @@ help: ## list the targets
 start: $(VENV)/.run ## serve on 127.0.0.1:4566, state in .perdure/ (DATA_DIR= switches it off)
 	@DATA_DIR="$(DATA_DIR)" GATEWAY_LISTEN="$(LISTEN)" exec $(BIN)/perdure start
 
-test: lint $(VENV)/.dev ## check style, types, layers; run all tests
+test: lint $(VENV)/.dev moto-tests ## check style, types, layers; run all tests
 	$(BIN)/python -m pytest
 
 lint: $(VENV)/.dev ## style, types and layers only
@@ -40,6 +40,20 @@ bench: $(VENV)/.dev ## measure against moto_server and ministack, print ratios
 
 bench-servers: $(VENV)/.dev ## measure the ASGI servers to choose from
 	$(BIN)/python bench/servers.py $(ARGS)
+
+# moto's own tests come with its source distribution; they are fetched, never committed.
+MOTO_VERSION := $(shell sed -n 's/.*"moto\[all\]==\([0-9.]*\)".*/\1/p' pyproject.toml)
+MOTO := .cache/moto-$(MOTO_VERSION)
+
+moto-tests: $(MOTO)/.fetched ## fetch moto's own tests from PyPI
+$(MOTO)/.fetched: $(VENV)/.dev
+	$(PIP) download --no-deps --no-binary moto --dest .cache moto==$(MOTO_VERSION)
+	mkdir -p $(MOTO) && tar xzf .cache/moto-$(MOTO_VERSION).tar.gz --directory $(MOTO) \
+		--strip-components 1 moto-$(MOTO_VERSION)/tests moto-$(MOTO_VERSION)/pyproject.toml
+	@touch $@
+
+moto-sweep: $(VENV)/.dev moto-tests ## moto's tests with a restart after every call, against plain moto
+	$(BIN)/python tests/coverage/moto_sweep.py --moto $(MOTO) $(ARGS)
 
 lock: $(VENV)/.dev ## pin the versions of all dependencies anew
 	$(BIN)/pip-compile $(LOCK) --extra cli --output-file requirements.lock pyproject.toml
@@ -68,4 +82,4 @@ $(VENV)/.dev: requirements-dev.lock pyproject.toml | $(BIN)/python
 clean: ## remove the virtual environment and caches, never state
 	rm -rf $(VENV) .bench .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
 
-.PHONY: help start test lint format coverage docs bench bench-servers lock clean
+.PHONY: help start test lint format coverage moto-tests moto-sweep docs bench bench-servers lock clean

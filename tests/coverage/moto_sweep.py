@@ -1,0 +1,252 @@
+"""Runs moto's own tests twice and compares: plain, and through Perdure's engine.
+
+In the second run every store a request touched is saved, dropped and loaded again
+after that request (``moto_plugin.py``).  The results must be the same.
+
+    python tests/coverage/moto_sweep.py                      all of moto's tests
+    python tests/coverage/moto_sweep.py --only test_sqs      some folders or files
+    python tests/coverage/moto_sweep.py --reuse-plain        keep the first run's results
+    python tests/coverage/moto_sweep.py --write-sample       choose the tests of ``make test``
+
+The tests come with moto's source distribution (``make moto-sweep`` fetches it).
+moto's own web server (``test_server.py``) is left out: Perdure does not use it.
+Every test whose result differs must stand in ``moto_exceptions.toml`` with its
+cause; the run fails otherwise, or if fewer than 99.9 % are the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+import tomllib
+from collections import defaultdict
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent.parent
+EXCEPTIONS = HERE / "moto_exceptions.toml"
+# The tests of the sweep that ``make test`` runs, every time the same.
+SAMPLE = HERE / "moto_sample.txt"
+SAMPLE_OF_A_FOLDER = 7
+TEST_SECONDS = 120
+SHARD_SECONDS = 3600
+SHARDS_PER_JOB = 4
+AGAIN = 2
+WANTED_SHARE = 0.999
+
+
+@dataclass(slots=True)
+class Results:
+    """What one run of many processes gave."""
+
+    outcomes: dict[str, str] = field(default_factory=dict)
+    texts: dict[str, str] = field(default_factory=dict)
+    calls: int = 0
+    restarts: int = 0
+    memory_mb: list[int] = field(default_factory=list)
+    operations: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    changing: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+
+    def read(self, path: Path) -> None:
+        """Add one process' records."""
+        for line in path.read_text().splitlines() if path.exists() else ():
+            row = json.loads(line)
+            if "test" in row:
+                self.outcomes[row["test"]] = row["outcome"]
+                self.texts[row["test"]] = row["text"]
+            else:
+                self._add(row["sums"])
+
+    def _add(self, sums: dict[str, Any]) -> None:
+        self.calls += sums.get("calls", 0)
+        self.restarts += sums.get("restarts", 0)
+        self.memory_mb.append(sums["memory_mb"])
+        for name, found in sums.get("operations", {}).items():
+            self.operations[name] |= set(found)
+        for name, found in sums.get("changing", {}).items():
+            self.changing[name] |= set(found)
+
+
+class Runner:
+    """Runs parts of moto's tests in processes of their own."""
+
+    def __init__(self, moto_dir: Path, work: Path, jobs: int) -> None:
+        self.moto_dir, self.work, self.jobs = moto_dir, work, jobs
+        work.mkdir(parents=True, exist_ok=True)
+
+    def run(self, shards: list[list[str]], *, plain: bool) -> Results:
+        """Run every shard, ``jobs`` at a time."""
+        name = "plain" if plain else "perdure"
+        results = Results()
+        with ThreadPoolExecutor(self.jobs) as pool:
+            records = pool.map(
+                lambda numbered: self._run_shard(numbered[1], name, numbered[0]),
+                enumerate(shards),
+            )
+            for record in records:
+                results.read(record)
+        return results
+
+    def _run_shard(self, tests: list[str], name: str, number: int) -> Path:
+        record = self.work / f"{name}-{number}.jsonl"
+        record.unlink(missing_ok=True)
+        with (self.work / f"{name}-{number}.log").open("w") as log:
+            try:
+                subprocess.run(
+                    self._command(tests, record, plain=name == "plain"),
+                    cwd=self.moto_dir,
+                    env=environment(),
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    timeout=SHARD_SECONDS,
+                    check=False,
+                )
+            except subprocess.TimeoutExpired:
+                print(f"{name}-{number}: not done within {SHARD_SECONDS} s", file=sys.stderr)
+        return record
+
+    def _command(self, tests: list[str], record: Path, *, plain: bool) -> list[str]:
+        return [
+            *(sys.executable, "-m", "pytest", "-p", "moto_plugin", "-p", "no:cacheprovider"),
+            *("-q", "--tb=short", "-W", "ignore", "-o", "addopts=", f"--timeout={TEST_SECONDS}"),
+            "--ignore-glob=**/test_server.py",
+            f"--sweep-record={record}",
+            *(["--sweep-plain"] if plain else []),
+            *tests,
+        ]
+
+
+def environment() -> dict[str, str]:
+    """Of this process, without what a user may have set for AWS."""
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "MOTO_"))}
+    return {
+        **inherited,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(HERE)]),
+        "PYTHONHASHSEED": "0",
+    }
+
+
+def shards_of(moto_dir: Path, only: Iterable[str], count: int) -> list[list[str]]:
+    """The test files in ``count`` parts of like size, each part's files in moto's order."""
+    folder = moto_dir / "tests"
+    chosen = [folder / name for name in only] or [folder]
+    files = [
+        file
+        for path in chosen
+        for file in (sorted(path.rglob("test_*.py")) if path.is_dir() else [path])
+        if file.name != "test_server.py"
+    ]
+    sizes = [0] * count
+    shards: list[list[str]] = [[] for _ in range(count)]
+    for file in sorted(files, key=lambda file: -file.stat().st_size):
+        least = sizes.index(min(sizes))
+        sizes[least] += file.stat().st_size
+        shards[least].append(str(file.relative_to(moto_dir)))
+    return [sorted(shard) for shard in shards if shard]
+
+
+def differing(plain: Results, swept: Results) -> list[str]:
+    """Tests whose outcome is not the same in both runs."""
+    tests = plain.outcomes.keys() | swept.outcomes.keys()
+    return sorted(
+        test for test in tests if plain.outcomes.get(test) != swept.outcomes.get(test)
+    )
+
+
+def explained() -> dict[str, str]:
+    """Every test that may differ, with its cause."""
+    causes = tomllib.loads(EXCEPTIONS.read_text())["cause"]
+    return {test: cause["reason"] for cause in causes for test in cause["tests"]}
+
+
+def settle(runner: Runner, plain: Results, swept: Results) -> list[str]:
+    """Run what differs again, alone, both ways: tests that are unsteady by themselves."""
+    first = differing(plain, swept)
+    for _ in range(AGAIN):
+        remaining = differing(plain, swept)
+        if not remaining:
+            break
+        shards = [[test] for test in remaining]
+        for results, is_plain in ((plain, True), (swept, False)):
+            again = runner.run(shards, plain=is_plain)
+            results.outcomes |= again.outcomes
+            results.texts |= again.texts
+    return [test for test in first if test not in differing(plain, swept)]
+
+
+def choose_sample(plain: Results, swept: Results) -> list[str]:
+    """Some tests of every folder, evenly spread, of those that pass both ways."""
+    passing = [t for t, o in plain.outcomes.items() if o == swept.outcomes.get(t) == "passed"]
+    folders: dict[str, list[str]] = defaultdict(list)
+    for test in sorted(passing):
+        folders[test.split("/")[1]].append(test)
+    chosen = []
+    for tests in folders.values():
+        step = max(1, len(tests) // SAMPLE_OF_A_FOLDER)
+        chosen += tests[::step][:SAMPLE_OF_A_FOLDER]
+    return chosen
+
+
+def main() -> int:
+    """Run, compare, print, write; 0 if what differs is explained."""
+    options = _options()
+    runner = Runner(options.moto.resolve(), options.work.resolve(), options.jobs)
+    shards = shards_of(runner.moto_dir, options.only, options.jobs * SHARDS_PER_JOB)
+    started = time.monotonic()
+    plain_file = runner.work / "plain.json"
+    if options.reuse_plain and plain_file.exists():
+        plain = Results(outcomes=json.loads(plain_file.read_text()))
+    else:
+        plain = runner.run(shards, plain=True)
+        plain_file.write_text(json.dumps(plain.outcomes, indent=0))
+    swept = runner.run(shards, plain=False)
+    if options.only:
+        plain.outcomes = {t: o for t, o in plain.outcomes.items() if t in swept.outcomes}
+    unsteady = settle(runner, plain, swept)
+    if options.write_sample:
+        SAMPLE.write_text("\n".join(choose_sample(plain, swept)) + "\n")
+    return report(plain, swept, unsteady, seconds=time.monotonic() - started)
+
+
+def report(plain: Results, swept: Results, unsteady: list[str], *, seconds: float) -> int:
+    """Print what was found; 0 if every difference has a cause and enough is the same."""
+    known = explained()
+    found = differing(plain, swept)
+    unknown = [test for test in found if test not in known]
+    share = 1 - len(found) / max(1, len(plain.outcomes))
+    print(f"{len(plain.outcomes)} tests, {seconds / 60:.0f} min")
+    print(f"{swept.calls} calls, after {swept.restarts} of them every touched store restarted")
+    print(f"memory of the processes, MB: {sorted(swept.memory_mb)}")
+    print(f"the same result: {share:.4%}; {len(found)} differ, {len(unsteady)} only once")
+    for test in found:
+        print(f"  {test}: {plain.outcomes.get(test)} -> {swept.outcomes.get(test)}")
+        print(f"    {known.get(test, 'NOT EXPLAINED')}")
+    for test in unsteady:
+        print(f"  unsteady: {test}")
+    return int(bool(unknown) or share < WANTED_SHARE)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--moto", type=Path, required=True, help="moto's source distribution")
+    parser.add_argument("--work", type=Path, default=Path(".cache/moto-sweep"))
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--only", nargs="*", default=[], help="folders or files under tests/")
+    parser.add_argument("--reuse-plain", action="store_true")
+    parser.add_argument("--write-sample", action="store_true")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
