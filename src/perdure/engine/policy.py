@@ -8,8 +8,10 @@ whose package defines its class; one found elsewhere is shared (see ``sharing``)
 from __future__ import annotations
 
 import importlib
+import re
 import sys
 import threading
+import types
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -50,11 +52,11 @@ MOTO_FACTORY_CLASSES = {
     "moto.xray.models:SegmentCollection._new_trace_item",
 }
 
-# Classes that keep a table of their own methods, by name; it is bound again when loaded.
-OF_METHODS = {
-    ("moto.ec2.models.security_groups", "SecurityGroup"): "filters",
-    ("moto.ec2.models.security_groups", "SecurityGroupRule"): "filters",
-}
+# Methods that moto keeps bound in its stores.  A stranger's file can bind no other.
+METHODS = re.compile(
+    r"moto\.amp\.models:PrometheusServiceBackend\.list_tags_for_resource"
+    r"|moto\.ec2\.models\.security_groups:SecurityGroup(Rule)?\.filter_\w+"
+)
 # Attributes of stores that are no state: each is what a fresh store has.
 FRESH_ATTRIBUTES = {
     "config": frozenset({"config_schema"}),  # botocore's model
@@ -108,6 +110,21 @@ class MotoPolicy:
         name = f"{getattr(factory, '__module__', '')}:{getattr(factory, '__qualname__', '')}"
         return name if name in MOTO_FACTORIES or name in MOTO_FACTORY_CLASSES else None
 
+    def method_name(self, method: Any) -> str | None:
+        """The name of a bound method of the closed list."""
+        name = f"{method.__func__.__module__}:{method.__func__.__qualname__}"
+        return name if METHODS.fullmatch(name) else None
+
+    def bind(self, owner: Any, name: str) -> Any:
+        """That method of ``owner``."""
+        module, _, path = str(name).partition(":")
+        cls, _, method = path.rpartition(".")
+        if METHODS.fullmatch(str(name)):
+            for kind in type(owner).__mro__:
+                if (kind.__module__, kind.__qualname__) == (module, cls) and method in vars(kind):
+                    return types.MethodType(vars(kind)[method], owner)
+        raise LookupError(f"no method {name!r} of a {type(owner).__qualname__}"[:200])
+
     def pointer_for(self, cls: type) -> Callable[[Any], tuple[str, ...]] | None:
         """Stores, and the tables they stand in, are only ever pointed to."""
         if issubclass(cls, BaseBackend):
@@ -147,27 +164,16 @@ class MotoPolicy:
         return None if module in SHARED_PACKAGES else module
 
     def attributes_for(self, cls: type) -> Callable[[Any], dict[str, Any]] | None:
-        """Of a thread only what moto added is state; of a table of methods, their names."""
-        if issubclass(cls, threading.Thread):
-            return _without_thread
-        table = OF_METHODS.get((cls.__module__, cls.__qualname__))
-        return None if table is None else lambda value: _with_names(value, table)
+        """Of a thread only what moto added is state."""
+        return _without_thread if issubclass(cls, threading.Thread) else None
 
     def finish(self, value: Any) -> None:
-        """A thread is rebuilt as one that will not run; tables of methods are bound again."""
+        """A thread is rebuilt as one that will not run."""
         outward.notice(value)
         if isinstance(value, threading.Thread):
             attributes = dict(value.__dict__)
             threading.Thread.__init__(value)
             value.__dict__.update(attributes)
-        table = OF_METHODS.get((type(value).__module__, type(value).__qualname__))
-        if table is not None:
-            names = value.__dict__.get(table, {})
-            value.__dict__[table] = {
-                key: getattr(value, name)
-                for key, name in names.items()
-                if type(name) is str and name.startswith("filter_") and hasattr(value, name)
-            }
 
 
 class _Factories(Mapping[str, Callable[[], Any]]):
@@ -241,11 +247,6 @@ def _regions_parts(regions: AccountSpecificBackend[Any]) -> tuple[str, ...]:
 
 def _without_thread(value: Any) -> dict[str, Any]:
     return {k: v for k, v in value.__dict__.items() if k not in THREAD_ATTRIBUTES}
-
-
-def _with_names(value: Any, table: str) -> dict[str, Any]:
-    names = {key: method.__name__ for key, method in value.__dict__[table].items()}
-    return {**value.__dict__, table: names}
 
 
 def state_of(backend: BaseBackend) -> dict[str, Any]:

@@ -76,6 +76,12 @@ class Policy(Protocol):
     def factory_name(self, factory: Any) -> str | None:
         """The name of a default factory, or None."""
 
+    def method_name(self, method: Any) -> str | None:
+        """The name of a bound method, or None if it is not on the closed list."""
+
+    def bind(self, owner: Any, name: str) -> Any:
+        """That method of ``owner``; ``LookupError`` if it is not on the list or not its own."""
+
     def pointer_for(self, cls: type) -> Callable[[Any], tuple[str, ...]] | None:
         """What identifies objects of a class that are only ever pointed to; else None."""
 

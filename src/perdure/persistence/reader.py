@@ -37,7 +37,11 @@ from perdure.persistence.shells import (
 )
 from perdure.persistence.statefile import StateFile
 
-_HELD = (list, dict, collections.OrderedDict, collections.defaultdict)
+_HELD = (list, collections.deque, dict, collections.OrderedDict, collections.defaultdict)
+_SEQUENCES: dict[Any, Callable[[Any], Any]] = {
+    list: list.__iter__,
+    collections.deque: collections.deque.__iter__,
+}
 
 
 class _Callable:
@@ -78,6 +82,7 @@ class Reader:
         self.shared: dict[ExportId, Any] = {}
         self._settling: list[tuple[Any, type]] = []
         self._guarded: dict[int, _Guard] = {}
+        self._unbound = 0
         self._members: dict[int, tuple[Enum, dict[str, Any]]] = {}
         self._classes: list[type] = []
         self._shells: list[type] = []
@@ -96,6 +101,7 @@ class Reader:
             "perdure_special": _Callable(self._special),
             "perdure_factory": _Callable(self._factory),
             "perdure_pointer": _Callable(self._pointer),
+            "perdure_method": _Callable(self._method),
         }
 
     def load(self, state: StateFile, *, path: Path) -> dict[str, Any]:
@@ -137,6 +143,8 @@ class Reader:
             self._release()
             for shell, cls in self._settling:
                 give_class(shell, cls)
+            if self._unbound:
+                self._bind_methods()
             hashed = {cls for _, cls in self._settling if has_own_hash(cls)}
             if hashed:
                 _rehash(hashed)
@@ -219,6 +227,39 @@ class Reader:
             raise HostileStateError(self._path, f"the factory {name!r}"[:200])
         return factories[name]
 
+    def _method(self, owner: Any, name: str) -> Any:
+        # A method on the stack could be called; it is bound when no opcode runs any more.
+        self._unbound += 1
+        return _Unbound(owner, name)
+
+    def _bind_methods(self) -> None:
+        """Put methods where they stand: as values of attributes, dicts and lists.
+
+        What was made since the reader started is in the youngest generation, as for
+        ``_rehash``.
+        """
+        bound = set()
+        for held in gc.get_objects(generation=0):
+            kind = type(held)
+            if issubclass(kind, dict):
+                places, put = list(dict.items(held)), dict.__setitem__
+            elif issubclass(kind, list):
+                places, put = list(enumerate(list.__iter__(held))), list.__setitem__
+            else:
+                continue
+            for place, value in places:
+                if type(value) is _Unbound:
+                    put(held, place, self._bound(value))
+                    bound.add(id(value))
+        if len(bound) < self._unbound:
+            raise LoadError(f"in {self._path.name}", "a method stands where none can be bound")
+
+    def _bound(self, unbound: _Unbound) -> Any:
+        try:
+            return self.policy.bind(unbound.owner, unbound.name)
+        except LookupError as error:
+            raise HostileStateError(self._path, str(error)[:200]) from error
+
     def _pointer(self, *parts: str) -> Any:
         return self._guard(self.policy.resolve(parts))
 
@@ -285,7 +326,7 @@ class _Guard:
         if issubclass(self.kind, dict):
             kind = collections.OrderedDict if self.kind is collections.OrderedDict else dict
             return list(kind.items(self.value))
-        return list(list.__iter__(self.value)) if self.kind is list else []
+        return list(_SEQUENCES[self.kind](self.value)) if self.kind in _SEQUENCES else []
 
     def restore(self) -> bool:
         """Put back what was changed; whether anything was."""
@@ -295,8 +336,9 @@ class _Guard:
             self.value.__dict__.update(self.attributes)
         if not _same_content(self._content(), self.content):
             changed = True
-            if self.kind is list:
-                list.__setitem__(self.value, slice(None), self.content)
+            if self.kind in _SEQUENCES:
+                self.kind.clear(self.value)
+                self.kind.extend(self.value, self.content)
             else:
                 kind: Any = collections.OrderedDict
                 kind = kind if self.kind is collections.OrderedDict else dict
@@ -304,6 +346,15 @@ class _Guard:
                 for key, item in self.content:
                     kind.__setitem__(self.value, key, item)
         return changed
+
+
+class _Unbound:
+    """Where a bound method will stand."""
+
+    __slots__ = ("name", "owner")
+
+    def __init__(self, owner: Any, name: str) -> None:
+        self.owner, self.name = owner, name
 
 
 def _same_content(now: list[Any], before: list[Any]) -> bool:

@@ -30,6 +30,7 @@ CONTAINERS: tuple[type, ...] = (
     collections.defaultdict,
     dict,
     list,
+    collections.deque,
     tuple,
     set,
     frozenset,

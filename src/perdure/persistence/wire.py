@@ -11,6 +11,7 @@ this module and calling one, as a plain ``pickle.loads`` would, only fails.
     perdure_special(name, *arguments)    a type with a Special
     perdure_factory(name)                a defaultdict; its items follow
     perdure_pointer(kind, *parts)        something that lives elsewhere: a store
+    perdure_method(object, name)         a method of the closed list, bound to an object
 
 The prefix makes them unlike any name in moto: the writer finds a function or
 class that slipped into a payload by its name alone.
@@ -65,6 +66,11 @@ def perdure_inert(*_: Any) -> NoReturn:
     _only_named()
 
 
+def perdure_method(*_: Any) -> NoReturn:
+    """A bound method."""
+    _only_named()
+
+
 NAMES = frozenset(
     {
         perdure_new,
@@ -75,5 +81,6 @@ NAMES = frozenset(
         perdure_special,
         perdure_factory,
         perdure_pointer,
+        perdure_method,
     }
 )

@@ -37,7 +37,13 @@ from perdure.persistence.statefile import Graph, Shares
 
 Reducer = Callable[[Any], Any]
 INERT_TYPES = frozenset(INERT.values())
-MUTABLE_CONTAINERS = (collections.OrderedDict, collections.defaultdict, dict, list)
+MUTABLE_CONTAINERS = (
+    collections.OrderedDict,
+    collections.defaultdict,
+    dict,
+    list,
+    collections.deque,
+)
 
 
 class _Refused(Exception):  # noqa: N818 - never leaves this module
@@ -138,6 +144,8 @@ class _Reducers(dict[type, Reducer]):
             return _inert(cls)
         if cls is collections.defaultdict:
             return self.default_dict
+        if cls is types.MethodType:
+            return self.method
         if not policy.admits(cls):
             return _refuse("its class is not known as state")
         if issubclass(cls, Enum):
@@ -156,6 +164,14 @@ class _Reducers(dict[type, Reducer]):
             return wire.perdure_pointer, parts
 
         return reduce
+
+    def method(self, value: Any) -> Any:
+        """A bound method; it must be on the closed list."""
+        name = self.writer.policy.method_name(value)
+        if name is None:
+            function = value.__func__
+            raise _Refused(value, f"the method {function.__module__}.{function.__qualname__}")
+        return wire.perdure_method, (value.__self__, name)
 
     def default_dict(self, value: Any) -> Any:
         """A defaultdict; its factory must be on the closed list."""
@@ -267,11 +283,19 @@ def _sequence(value: Any) -> tuple[Any, ...]:
     return getattr(value, "__dict__", None), list.__iter__(value)
 
 
+def _queue(value: Any) -> tuple[Any, ...]:
+    if value.maxlen is not None:
+        # It can be set only where a deque is made, which a shell is without it.
+        raise _Refused(value, "a subclass of deque with a maxlen")
+    return getattr(value, "__dict__", None), collections.deque.__iter__(value)
+
+
 _CONTENT: dict[type, Callable[[Any], tuple[Any, ...]]] = {
     dict: _mapping,
     collections.OrderedDict: _ordered,
     collections.defaultdict: _mapping,
     list: _sequence,
+    collections.deque: _queue,
 }
 
 # A container's value past what its subclass overrides, such as __str__ or __iter__.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import dataclasses
 import datetime as dt
 import decimal
 import gc
@@ -87,6 +88,7 @@ PLAIN: list[Any] = [
     zoo.Frozen({1}),
     zoo.Group({1, 2}),
     zoo.Row([1, 2]),
+    zoo.Line([1, 2]),
     zoo.Ordered(a=1),
     zoo.Default(dict, a=1),
     zoo.ById("x"),
@@ -122,6 +124,7 @@ def test_attributes_of_containers_come_back() -> None:
         zoo.Ordered(),
         zoo.Default(list),
         zoo.Row(),
+        zoo.Line(),
         zoo.Group(),
         zoo.Frozen(),
         zoo.Tagged("x"),
@@ -361,6 +364,7 @@ def test_an_object_of_two_stores_is_one_again() -> None:
     [
         lambda: zoo.OwnedDict(a=1),
         lambda: zoo.OwnedList([1]),
+        lambda: zoo.OwnedLine([1]),
         lambda: zoo.OwnedOrdered(a=1),
         lambda: zoo.OwnedDefault(list, a=1),
     ],
@@ -480,6 +484,7 @@ def test_a_change_of_what_lives_is_undone_when_the_load_fails_behind_it() -> Non
     [
         (zoo.OwnedDict(a=1), _value("a") + _value(2) + b"s"),
         (zoo.OwnedList([1]), _value(2) + b"a"),
+        (zoo.OwnedLine([1]), _value(2) + b"a"),
         (zoo.OwnedList([1]), b"(" + _value(2) + b"e"),
         (zoo.OwnedOrdered(a=1, b=2), _value("a") + _value(2) + b"s"),
         (zoo.OwnedDefault(list, a=1), _value("a") + _value(2) + b"s"),
@@ -602,3 +607,40 @@ def test_every_inert_type_is_immutable() -> None:
             kind.planted = 1  # type: ignore[attr-defined]
     assert collections.OrderedDict in INERT.values()
     assert ExportId(1) == 1
+
+
+def test_bound_methods_are_bound_to_what_was_loaded() -> None:
+    """A method kept as an attribute, in a dict or in a list belongs to the loaded object."""
+    speaker = zoo.Speaker(word="hello")
+    speaker.own = speaker.speak
+    other = Plain(table={"a": speaker.speak}, row=[speaker.speak], speaker=speaker)
+    found = again(other)
+
+    assert found.speaker is not speaker
+    for method in (found.speaker.own, found.table["a"], found.row[0]):
+        assert method.__self__ is found.speaker
+        assert method() == "hello"
+
+
+def test_a_method_where_none_can_be_bound_is_named() -> None:
+    """A method inside a tuple cannot be put back, and is not left out in silence."""
+    speaker = zoo.Speaker(word="hello")
+    with pytest.raises(LoadError, match="a method stands where none can be bound"):
+        again(Plain(pair=(speaker.speak, 1)))
+
+
+@pytest.mark.parametrize(
+    ("owner", "name"), [("speaker", b"whisper"), ("speaker", b"__init__"), ("plain", b"speak")]
+)
+def test_a_stranger_binds_no_other_method(owner: str, name: bytes) -> None:
+    """A payload that names a method off the list, or of another class, is refused."""
+    speaker, plain = zoo.Speaker(word="hello"), Plain(word="x")
+    holder = Plain(speaker=speaker, plain=plain, method=speaker.speak)
+    graph = dump({"a": holder})
+    payload = graph.payload.replace(b"\x8c\x05speak", b"\x8c" + bytes([len(name)]) + name)
+    if owner == "plain":
+        speaker.__class__ = Plain
+        rows = tuple((m, "Plain" if n == "Speaker" else n) for m, n in graph.classes)
+        graph = dataclasses.replace(graph, classes=rows)
+    with pytest.raises(HostileStateError):
+        load(dataclasses.replace(graph, payload=payload))

@@ -46,7 +46,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "a function": (local_function, "the function"),
     "a lambda": (lambda: None, "the function"),
     "a builtin": (len, "builtin"),
-    "a bound method": (Plain().__init__, "not known as state"),
+    "a bound method": (Plain().__init__, "the method"),
     "a class": (Plain, "the class"),
     "a builtin class": (dict, "the class"),
     "a module": (io, "not known as state"),
@@ -173,3 +173,16 @@ def test_a_writer_for_the_store_itself_does_not_depend_on_itself() -> None:
     graph = Writer(ZooPolicy(), ZooExports(), OTHER).dump({"a": zoo.STORE})
 
     assert graph.shares.stores == frozenset()
+
+
+def test_a_method_off_the_closed_list_is_refused_by_its_path() -> None:
+    """A bound method nobody listed is named with the path to it."""
+    speaker = zoo.Speaker(word="x")
+    with pytest.raises(CaptureError, match=r"\['a'\]\.own.*Speaker\.whisper"):
+        dump({"a": Plain(own=speaker.whisper)})
+
+
+def test_a_deque_with_a_bound_cannot_be_a_subclass() -> None:
+    """A subclass of deque with a maxlen would come back without it, so it is refused."""
+    with pytest.raises(CaptureError, match="maxlen"):
+        dump({"a": zoo.Line([1], maxlen=3)})

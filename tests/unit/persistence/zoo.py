@@ -33,6 +33,16 @@ class Plain:
         self.__dict__.update(attributes)
 
 
+class Speaker(Plain):
+    """Keeps its own method, as moto does in places."""
+
+    def speak(self) -> Any:
+        return self.word
+
+    def whisper(self) -> Any:
+        return self.word
+
+
 class Partly(Plain):
     """Of its attributes, ``live`` is no state."""
 
@@ -47,6 +57,10 @@ class OwnedDict(dict[Any, Any]):
 
 class OwnedList(list[Any]):
     """A list that belongs to the stores of ``other``."""
+
+
+class OwnedLine(collections.deque[Any]):
+    """A deque that belongs to the stores of ``other``."""
 
 
 class OwnedOrdered(collections.OrderedDict[Any, Any]):
@@ -139,6 +153,10 @@ class Ordered(collections.OrderedDict[Any, Any]):
 
 
 class Default(collections.defaultdict[Any, Any]):
+    pass
+
+
+class Line(collections.deque[Any]):
     pass
 
 
@@ -413,6 +431,14 @@ class ZooPolicy:
 
     def factory_name(self, factory: Any) -> str | None:
         return "special" if factory is _special_factory else None
+
+    def method_name(self, method: Any) -> str | None:
+        return "speak" if method.__func__ is Speaker.speak else None
+
+    def bind(self, owner: Any, name: str) -> Any:
+        if name == "speak" and type(owner) is Speaker:
+            return owner.speak
+        raise LookupError(name)
 
     def pointer_for(self, cls: type) -> Callable[[Any], tuple[str, ...]] | None:
         if cls is Store:
