@@ -159,9 +159,7 @@ def shards_of(moto_dir: Path, only: Iterable[str], count: int) -> list[list[str]
 def differing(plain: Results, swept: Results) -> list[str]:
     """Tests whose outcome is not the same in both runs."""
     tests = plain.outcomes.keys() | swept.outcomes.keys()
-    return sorted(
-        test for test in tests if plain.outcomes.get(test) != swept.outcomes.get(test)
-    )
+    return sorted(test for test in tests if plain.outcomes.get(test) != swept.outcomes.get(test))
 
 
 def explained() -> dict[str, str]:

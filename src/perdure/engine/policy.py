@@ -45,6 +45,8 @@ MOTO_FACTORIES: dict[str, Callable[[], Any]] = {
     ),
 }
 MOTO_FACTORY_CLASSES = {
+    "moto.apigatewaymanagementapi.models:Connection",
+    "moto.sdb.models:FakeItem",
     "moto.meteringmarketplace.models:CustomerDeque",
     "moto.meteringmarketplace.models:ResultDeque",
     "moto.apigateway.integration_parsers.unknown_parser:TypeUnknownParser",
@@ -252,24 +254,31 @@ def _without_thread(value: Any) -> dict[str, Any]:
 def state_of(backend: BaseBackend) -> dict[str, Any]:
     """The attributes of a store that are state."""
     fresh = FRESH_ATTRIBUTES.get(module_of(type(backend)))
-    attributes: dict[str, Any] = backend.__dict__
+    attributes = own_attributes(backend)
     if fresh is None:
         return attributes
     return {name: value for name, value in attributes.items() if name not in fresh}
 
 
+def own_attributes(backend: BaseBackend) -> dict[str, Any]:
+    """A store's ``__dict__``, past moto's stores that answer for another one's attributes."""
+    found: dict[str, Any] = object.__getattribute__(backend, "__dict__")
+    return found
+
+
 def lay_over(backend: BaseBackend, attributes: dict[str, Any]) -> None:
     """Give a fresh store the attributes that were saved."""
     module = module_of(type(backend))
-    before = {id(value): name for name, value in backend.__dict__.items()}
+    own = own_attributes(backend)
+    before = {id(value): name for name, value in own.items()}
     for name in FRESH_ATTRIBUTES.get(module, ()):
         attributes.pop(name, None)
-    backend.__dict__.update(attributes)
+    own.update(attributes)
     if module == "rds":
         # Its values are the store's own dicts, which have just been replaced.
         found: Any = backend
         found.resource_map = {
-            cls: backend.__dict__[before[id(held)]] for cls, held in found.resource_map.items()
+            cls: own[before[id(held)]] for cls, held in found.resource_map.items()
         }
 
 

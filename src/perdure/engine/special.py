@@ -172,6 +172,18 @@ def _certificate(encoded: bytes) -> Any:
     return load_pem_x509_certificate(_typed(encoded, bytes))
 
 
+def _syntax_text(node: Any) -> tuple[Any, ...]:
+    from graphql import print_ast
+
+    return (print_ast(node),)
+
+
+def _syntax(text: str) -> Any:
+    from graphql import parse
+
+    return parse(_typed(text, str)).definitions[0]
+
+
 LIVE = "a lock guards nothing that outlives the process"
 BODY = "a file's content is state, the file is not"
 OPENSSL = "an OpenSSL handle; its standard encoding is the key"
@@ -232,6 +244,10 @@ PUBLIC_KEY = Row("public-key", OPENSSL, _public_bytes, _public_key)
 CERTIFICATE = Row("certificate", OPENSSL, _certificate_bytes, _certificate)
 UTC = Row("utc", "dateutil's singleton, which a payload could change", _nothing, lambda: dt.UTC)
 
+SYNTAX = Row(
+    "graphql", "graphql-core's trees have slots; their text says all", _syntax_text, _syntax
+)
+
 ABSENT_MODULES = ("docker.", "jinja2.")
 
 
@@ -249,6 +265,8 @@ def row_for(cls: type) -> Row | None:
             return CERTIFICATE
         if cls.__name__.endswith("PublicKey"):
             return PUBLIC_KEY
+    if module == "graphql.language.ast" and cls.__name__.endswith("DefinitionNode"):
+        return SYNTAX
     if module == "dateutil.tz.tz" and cls.__name__ == "tzutc":
         return UTC
     return None
@@ -263,5 +281,6 @@ BY_NAME: dict[str, Row] = {
         PUBLIC_KEY,
         CERTIFICATE,
         UTC,
+        SYNTAX,
     )
 }

@@ -31,7 +31,11 @@ S3_HOST = re.compile(
     r"(?P<region>[a-z]{2,}(?:-[a-z]+)+-\d+))?\."
 )
 EXECUTE_API_HOST = re.compile(r"^(?P<api>[a-z0-9]+)\.execute-api\.(?:(?P<region>[a-z0-9-]+)\.)?")
-SERVICE_HOST = re.compile(r"^(?P<name>[a-z0-9-]+)\.(?:(?P<region>[a-z]{2,}(?:-[a-z]+)+-\d+)\.)")
+SERVICE_HOST = re.compile(
+    r"(?:^|\.)(?P<name>[a-z0-9-]+)\.(?:(?P<region>[a-z]{2,}(?:-[a-z]+)+-\d+)\.)"
+)
+# Hosts of a service that are not called as its requests are signed.
+HOST_NAMES = {"appsync-api": "appsync"}
 LAMBDA_PATH = re.compile(r"/\d{4}-\d{2}-\d{2}/(?:functions|event-source-mappings|layers)(?:/|$)")
 CBOR_PATH = re.compile(r"/service/[^/]+/operation/(?P<operation>[^/]+)$")
 FORM = "application/x-www-form-urlencoded"
@@ -242,9 +246,11 @@ def _unsigned(request: RawRequest, form: dict[str, str]) -> tuple[tuple[Service,
     api = EXECUTE_API_HOST.match(host)
     if api is not None:
         return (by_name["apigatewaymanagementapi"],), api["region"]
-    named = SERVICE_HOST.match(host)
-    if named is not None and named["name"] in services.by_signing():
-        return services.by_signing()[named["name"]], named["region"]
+    named = SERVICE_HOST.search(host)
+    if named is not None:
+        found = services.by_signing().get(HOST_NAMES.get(named["name"], named["name"]))
+        if found is not None:
+            return found, named["region"]
     if form.get("Version") in services.by_version():
         return services.by_version()[form["Version"]], None
     if "Action" in form:

@@ -317,9 +317,10 @@ class _Guard:
     def __init__(self, value: Any) -> None:
         self.value, self.cls = value, type(value)
         self.kind: Any = container_of(self.cls)
+        # First: moto has stores that answer for another one's attributes.
+        give_class(value, shell_class(self.cls))
         self.attributes = dict(value.__dict__)
         self.content = self._content()
-        give_class(value, shell_class(self.cls))
 
     def _content(self) -> list[Any]:
         """What the container holds, in its order; dicts as pairs."""

@@ -40,3 +40,43 @@ def test_config_has_its_model(disk: Disk, moto: Any) -> None:
     disk.restart()
 
     assert moto.store("config").config_schema.service_name == "config"
+
+
+def test_a_graphql_schema_comes_back(disk: Disk, moto: Any) -> None:
+    """AppSync's parsed types, which have slots, are there after a load, description included."""
+    store = moto.store("appsync")
+    api = store.create_graphql_api(
+        name="api",
+        authentication_type="API_KEY",
+        additional_authentication_providers=None,
+        log_config=None,
+        xray_enabled="false",
+        user_pool_config=None,
+        open_id_connect_config=None,
+        lambda_authorizer_config=None,
+        tags={},
+        visibility=None,
+    )
+    definition = b'"""A pet""" type Pet { name(long: Boolean = true): String! }'
+    store.start_schema_creation(api.api_id, definition)
+    before = store.get_type(api.api_id, "Pet", "SDL")
+    disk.save()
+    disk.restart()
+
+    found = moto.store("appsync").get_type(api.api_id, "Pet", "SDL")
+    assert found == before
+    assert found["description"] == "A pet"
+
+
+def test_a_store_that_answers_for_another_keeps_its_own_attributes(disk: Disk, moto: Any) -> None:
+    """Batch without Docker hands every attribute on; neither store takes the other's."""
+    simple, real = moto.store("batch_simple"), moto.store("batch")
+    own = object.__getattribute__(simple, "__dict__")
+    disk.save()
+    assert own.keys() == object.__getattribute__(real, "__dict__").keys()
+    disk.restart()
+
+    simple, real = moto.store("batch_simple"), moto.store("batch")
+    assert object.__getattribute__(simple, "__dict__") is not real.__dict__
+    assert simple.backend is real
+    assert disk.reports == {}

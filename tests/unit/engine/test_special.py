@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import NameOID
 from dateutil.tz import tzutc
+from graphql import parse, print_ast
 
 from perdure.engine import special
 from perdure.engine.policy import POLICY
@@ -103,6 +104,7 @@ VALUES: dict[str, tuple[Any, Callable[[Any], Any]]] = {
     "bytearray": (bytearray(b"abc"), bytes),
     "count": (counted(), next),
     "range": (range(1, 9, 2), list),
+    "graphql": (parse('"""A pet""" type Pet { name: String! }').definitions[0], print_ast),
     "ip": (ipaddress.ip_address("10.0.0.1"), str),
     "ip6": (ipaddress.ip_network("::/64"), str),
     "interface": (ipaddress.ip_interface("10.0.0.1/8"), str),

@@ -320,3 +320,11 @@ def test_a_request_of_every_service_is_classified_to_it(name: str) -> None:
     call = classify(request)
 
     assert call.service.module == by_name()[name].module, (request.method, request.path)
+
+
+def test_a_host_of_an_api_belongs_to_its_service() -> None:
+    """An unsigned call of an AppSync event API is AppSync's, in the region of its host."""
+    request = raw(host="abc123.appsync-api.eu-west-1.amazonaws.com", path="/event", method="POST")
+    call = classify(request)
+
+    assert (call.service.name, call.region) == ("appsync", "eu-west-1")
