@@ -32,6 +32,7 @@ from moto.core import DEFAULT_ACCOUNT_ID
 from moto.core.base_backend import BackendDict
 from moto.core.botocore_stubber import BotocoreStubber
 from moto.core.config import default_user_config
+from moto.core.models import botocore_stubber
 from moto.core.request import normalize_request
 
 CONFIG_OF_MOTO = json.loads(json.dumps(default_user_config))
@@ -45,7 +46,6 @@ from perdure.engine.sharing import SHARING  # noqa: E402
 from perdure.engine.stores import STORES  # noqa: E402
 from perdure.errors import RequestError  # noqa: E402
 from perdure.gateway import classify  # noqa: E402
-from perdure.persistence.keys import StoreKey  # noqa: E402
 
 core.DEFAULT_ACCOUNT = classify.DEFAULT_ACCOUNT = DEFAULT_ACCOUNT_ID
 # What moto answers itself, without a service behind it.
@@ -77,11 +77,11 @@ class Sweep:
 
     # ------------------------------------------------------------------ calls
 
-    def process_request(self, stubber: BotocoreStubber, request: Any) -> Any:
+    def process_request(self, request: Any) -> Any:
         """What botocore gets instead of an answer from AWS."""
         host = urlsplit(request.url).netloc
         if host.startswith(NOT_A_SERVICE) or not _would_answer(request.url):
-            return _original_process(stubber, request)
+            return _original_process(botocore_stubber, request)
         call = self.classify(request)
         deadline: float | None = None
         while True:
@@ -159,7 +159,7 @@ class Sweep:
         self.disk.know(self.engine.last_id)
 
     def reset(self) -> None:
-        """moto empties all its stores, between tests."""
+        """Between tests moto empties all its stores."""
         with ENGINE_LOCK:
             for table in list(BackendDict._instances):
                 table.clear()
@@ -179,7 +179,7 @@ def core_operation(call: Call) -> str:
 
 def _would_answer(url: str) -> bool:
     """Whether moto would take the request for a service of its own."""
-    import moto.backend_index as backend_index
+    from moto import backend_index
     from moto.core.config import passthrough_service, passthrough_url, service_whitelisted
     from moto.core.utils import get_equivalent_url_in_aws_domain
 
@@ -253,9 +253,7 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     SWEEP = sweep = Sweep()
     _frozen_clock_rows()
-    BotocoreStubber.process_request = lambda stubber, request: sweep.process_request(
-        stubber, request
-    )
+    BotocoreStubber.process_request = sweep.process_request
     BackendDict.reset = classmethod(lambda _: sweep.reset())
 
 
@@ -268,7 +266,7 @@ class _Recorder:
         """The worst of a test's three phases counts."""
         if report.outcome != "passed" or report.when == "call":
             known = self.outcomes.get(report.nodeid, ("", ""))[0]
-            if known not in ("failed",):
+            if known != "failed":
                 text = "" if report.outcome == "passed" else str(report.longreprtext)[-3000:]
                 self.outcomes[report.nodeid] = (report.outcome, text)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
 from tests.coverage.moto_sweep import ROOT, SAMPLE, Runner
 
 MEMORY_MB_MAX = 1200

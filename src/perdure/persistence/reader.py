@@ -240,10 +240,10 @@ class Reader:
         """
         bound = set()
         for held in gc.get_objects(generation=0):
-            kind = type(held)
-            if issubclass(kind, dict):
+            put: Any
+            if issubclass(type(held), dict):
                 places, put = list(dict.items(held)), dict.__setitem__
-            elif issubclass(kind, list):
+            elif issubclass(type(held), list):
                 places, put = list(enumerate(list.__iter__(held))), list.__setitem__
             else:
                 continue

@@ -352,7 +352,8 @@ _WIRE_GLOBALS = tuple(
     for name in wire.NAMES
 )
 _LONGEST = max(map(len, _WIRE_GLOBALS))
-_FROZENSET = pickle.FROZENSET
+# The pickler memoizes each one, so the opcode is never alone as the byte often is.
+_FROZENSET = pickle.FROZENSET + pickle.MEMOIZE
 
 
 def _refuse_code(payload: bytes, pickler: pickle.Pickler, classes: Iterable[type]) -> None:
