@@ -135,7 +135,8 @@ class Classifier:
     ) -> tuple[tuple[Service, ...], str | None]:
         target = request.first.get("x-amz-target", "").rpartition(".")[0]
         if target in services.by_target():
-            return services.by_target()[target], None
+            named = SERVICE_HOST.search(request.host.lower())
+            return services.by_target()[target], None if named is None else named["region"]
         if target and scope.signing is None:
             raise RequestError(
                 "UnknownService",

@@ -328,3 +328,14 @@ def test_a_host_of_an_api_belongs_to_its_service() -> None:
     call = classify(request)
 
     assert (call.service.name, call.region) == ("appsync", "eu-west-1")
+
+
+def test_an_unsigned_call_takes_its_region_from_the_host() -> None:
+    """Cognito's calls without credentials name the region in the host alone."""
+    request = raw(
+        host="cognito-identity.us-west-2.amazonaws.com",
+        method="POST",
+        x_amz_target="AWSCognitoIdentityService.GetId",
+    )
+
+    assert classify(request).region == "us-west-2"
