@@ -15,6 +15,7 @@ from pathlib import Path
 
 from moto.core.base_backend import BaseBackend
 
+from perdure.engine import runtimes
 from perdure.engine.policy import POLICY, import_table, lay_over
 from perdure.engine.sharing import SHARING
 from perdure.engine.stores import STORES, create
@@ -38,6 +39,8 @@ class StoreLoader:
         self._files: dict[StoreKey, tuple[StateFile, Path]] = {}
         # Who looked whom up while being constructed, beside what files say.
         self._lookups: dict[StoreKey, set[StoreKey]] = {}
+        # Stores in which something ended with the process that ran it.
+        self._revived: set[StoreKey] = set()
 
     def refresh(self) -> None:
         """Read again who carries which shared object, after a checkpoint."""
@@ -68,6 +71,8 @@ class StoreLoader:
             # Loading is no change; but a store its constructors made is.
             for noted, before in ((STORES.touched, touched), (STORES.dirty, dirty)):
                 noted -= {k for k in noted - before if k in self.shares}
+            STORES.dirty |= self._revived
+            self._revived = set()
 
     def _load(self, key: StoreKey) -> None:
         if not self._construct_all(key):
@@ -92,6 +97,9 @@ class StoreLoader:
             reader.settle()
             for current, backend in self._fresh.items():
                 lay_over(backend, attributes[current])
+            for current, backend in self._fresh.items():
+                if runtimes.revive(current, backend):
+                    self._revived.add(current)
         except Exception as error:  # noqa: BLE001 - the same
             self._quarantine(current, _reason(error))
             return

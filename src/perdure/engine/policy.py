@@ -17,6 +17,7 @@ from typing import Any
 from moto.core.base_backend import AccountSpecificBackend, BackendDict, BaseBackend
 
 from perdure.engine import outward, special
+from perdure.engine.quirks import executions, timers
 from perdure.engine.stores import STORES, module_of, table_of
 from perdure.persistence.keys import StoreKey
 
@@ -54,6 +55,15 @@ MOTO_FACTORY_CLASSES = {
 OF_METHODS = {
     ("moto.ec2.models.security_groups", "SecurityGroup"): "filters",
     ("moto.ec2.models.security_groups", "SecurityGroupRule"): "filters",
+}
+# Objects that a thread works with: the part that outlives it.
+WITHOUT_THREADS: dict[tuple[str, str], Callable[[Any], dict[str, Any]]] = {
+    ("moto.stepfunctions.parser.asl.eval.environment", "Environment"): executions.recorded,
+    (
+        "moto.stepfunctions.parser.asl.eval.callback.callback",
+        "CallbackPoolManager",
+    ): executions.recorded_tokens,
+    ("moto.swf.models.timer", "Timer"): timers.recorded,
 }
 # Attributes of stores that are no state: each is what a fresh store has.
 FRESH_ATTRIBUTES = {
@@ -150,8 +160,11 @@ class MotoPolicy:
         """Of a thread only what moto added is state; of a table of methods, their names."""
         if issubclass(cls, threading.Thread):
             return _without_thread
-        table = OF_METHODS.get((cls.__module__, cls.__qualname__))
-        return None if table is None else lambda value: _with_names(value, table)
+        name = (cls.__module__, cls.__qualname__)
+        table = OF_METHODS.get(name)
+        if table is None:
+            return WITHOUT_THREADS.get(name)
+        return lambda value: _with_names(value, table)
 
     def finish(self, value: Any) -> None:
         """A thread is rebuilt as one that will not run; tables of methods are bound again."""
