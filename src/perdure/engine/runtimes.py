@@ -56,12 +56,27 @@ def _abort_execution(execution: Any) -> None:
 
 
 def _transfers(store: Any) -> Iterable[Any]:
-    return itertools.chain(store.table_exports, store.table_imports)
+    return itertools.chain(store.table_exports.values(), store.table_imports.values())
 
 
 def _fail_transfer(transfer: Any) -> None:
     transfer.status = "FAILED"
     transfer.failure_code, transfer.failure_message = "InternalServerError", CAUSE
+
+
+def _stacks(store: Any) -> Iterable[Any]:
+    return list(store.stacks.values())
+
+
+def _waits_for_custom_resource(stack: Any) -> bool:
+    return stack.status == "CREATE_IN_PROGRESS" and any(
+        not resource.is_created() for resource in stack.custom_resources.values()
+    )
+
+
+def _fail_stack(stack: Any) -> None:
+    stack.status = "CREATE_FAILED"
+    stack._add_stack_event("CREATE_FAILED", resource_status_reason=CAUSE)
 
 
 def _workflows(store: Any) -> Iterable[Any]:
@@ -93,6 +108,14 @@ ROWS = (
         lambda transfer: transfer.status == "IN_PROGRESS",
         _fail_transfer,
         HALTED.add,
+    ),
+    Runtime(
+        "cloudformation",
+        "a custom resource waits for its function, which is gone; AWS fails the stack in time",
+        _stacks,
+        _waits_for_custom_resource,
+        _fail_stack,
+        lambda stack: None,
     ),
     Runtime(
         "swf",

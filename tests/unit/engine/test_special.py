@@ -84,6 +84,12 @@ def counted() -> Any:
     return made
 
 
+def begun(items: list[Any]) -> Any:
+    made = iter(items)
+    next(made)
+    return made
+
+
 VALUES: dict[str, tuple[Any, Callable[[Any], Any]]] = {
     "lock": (threading.Lock(), lambda lock: lock.acquire(blocking=False)),
     "rlock": (threading.RLock(), lambda lock: lock.acquire(blocking=False)),
@@ -102,6 +108,7 @@ VALUES: dict[str, tuple[Any, Callable[[Any], Any]]] = {
     "weakvalues": (weakref.WeakValueDictionary(), len),
     "bytearray": (bytearray(b"abc"), bytes),
     "count": (counted(), next),
+    "list-iterator": (begun([1, 2, 3]), list),
     "range": (range(1, 9, 2), list),
     "ip": (ipaddress.ip_address("10.0.0.1"), str),
     "ip6": (ipaddress.ip_network("::/64"), str),

@@ -7,6 +7,7 @@ threads     moto's threads run under the engine lock
 executions  Step Functions' state machines really run
 jobs        a Batch job that fails says why
 timers      SWF timers go on after a restart
+beside      what moto keeps beside its model becomes part of it
 queues      each pass over a queue's messages reads the clock once
 speed       work moto repeats in every call though it never changes
 """
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 from perdure.engine import outward
 from perdure.engine.quirks import (
+    beside,
     executions,
     identity,
     jobs,
@@ -28,6 +30,6 @@ from perdure.engine.quirks import (
 
 def install() -> None:
     """Put all of them in place.  Once per process, before any call."""
-    for quirk in (identity, tracking, polling, queues, threads, executions, jobs, speed):
+    for quirk in (identity, tracking, polling, queues, threads, executions, jobs, beside, speed):
         quirk.install()
     outward.install()
