@@ -224,7 +224,7 @@ def token_machine(aws, name):
 
 @resumed
 def test_a_token_completes_its_task_and_ends_with_its_execution(aws):
-    """A token answers its own task; one from before a restart is timed out, a made-up one unknown."""
+    """A token answers its own task; one from before a restart has timed out."""
     states = aws.client("stepfunctions")
     arn, token = token_machine(aws, "token")
     done = begin(aws, arn)
@@ -320,9 +320,11 @@ def test_others_go_on_while_executions_run(start, tmp_path):
         client = server.client
 
     arn = machine(Aws, "busy", waiting_map())
-    tokens, token = token_machine(Aws, "busy-token")
+    tokens, _ = token_machine(Aws, "busy-token")
     executions = [begin(Aws, arn, {"items": list(range(5))}) for _ in range(5)]
     executions += [begin(Aws, tokens) for _ in range(2)]
+    circle = machine(Aws, "circle", {"First": {"Type": "Pass", "Next": "First"}})
+    endless = begin(Aws, circle)
     short = machine(Aws, "short", FLOW)
     failures = []
 
@@ -353,3 +355,4 @@ def test_others_go_on_while_executions_run(start, tmp_path):
     assert server.stop() == 0
     server.start()
     assert {outcome(Aws, e)["status"] for e in executions} == {"ABORTED"}
+    assert outcome(Aws, endless)["error"] in ("Perdure.Restarted", "States.Runtime")

@@ -115,7 +115,7 @@ ROWS = (
         _stacks,
         _waits_for_custom_resource,
         _fail_stack,
-        lambda stack: None,
+        lambda _: None,
     ),
     Runtime(
         "swf",

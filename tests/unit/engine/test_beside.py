@@ -74,7 +74,7 @@ def test_peers_are_stores_that_live(disk: Disk, moto: Any) -> None:
 
 def test_services_of_endpoints_keep_their_ids(disk: Disk, moto: Any) -> None:
     """What DescribeVpcEndpointServices drew once is the same after a restart."""
-    import moto.ec2.models.vpcs as vpcs
+    from moto.ec2.models import vpcs
 
     moto.store("ec2")
     vpcs.DEFAULT_VPC_ENDPOINT_SERVICES["us-east-1"] = [{"ServiceId": "vpce-svc-1"}]

@@ -13,7 +13,7 @@ from tests.unit.engine.conftest import REGION, Disk, key
 
 from perdure.engine import runtimes
 from perdure.engine.lock import ENGINE_LOCK, join, running, wait_for, waiting
-from perdure.engine.quirks import jobs, timers
+from perdure.engine.quirks import executions, jobs, timers
 from perdure.engine.stores import STORES
 
 TABLE: Any = SimpleNamespace(table_arn="arn")
@@ -24,7 +24,7 @@ WAIT = '{"StartAt": "W", "States": {"W": {"Type": "Wait", "Seconds": 600, "End":
 @pytest.fixture
 def _no_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Threads of moto are made and never run: the process ended before their turn."""
-    monkeypatch.setattr(threading.Thread, "start", lambda thread: None)
+    monkeypatch.setattr(threading.Thread, "start", lambda _: None)
     yield
 
 
@@ -41,7 +41,7 @@ def others_run(done: Any) -> None:
 
 
 @pytest.mark.parametrize("pulse", [False, True])
-def test_a_wait_lets_go_of_the_engine_and_misses_no_pulse(pulse: bool) -> None:  # noqa: FBT001
+def test_a_wait_lets_go_of_the_engine_and_misses_no_pulse(pulse: bool) -> None:
     """Whoever sets an event, and clears it at once, needs the lock and wakes who waits."""
     event = threading.Event()
 
@@ -117,6 +117,23 @@ def test_a_failure_inside_the_interpreter_ends_the_execution(
     assert len(execution.name) == 36
 
 
+def test_an_endless_machine_lets_others_work_and_ends(
+    disk: Disk, moto: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A machine that waits nowhere gives the lock away, and ends at the quota of events."""
+    del disk
+    monkeypatch.setattr(executions, "EVENTS_MAX", 200)
+    store = moto.store("stepfunctions")
+    circle = '{"StartAt": "P", "States": {"P": {"Type": "Pass", "Next": "P"}}}'
+    execution = store.start_execution(store.create_state_machine("m", circle, ROLE).arn, "e", "{}")
+    others_run(lambda: len(execution.to_history_output()["events"]) > 20)
+    assert execution.status == "RUNNING"
+    others_run(lambda: execution.status != "RUNNING")
+
+    assert (execution.status, execution.error) == ("FAILED", "States.Runtime")
+    assert "maximum number of history events" in execution.cause
+
+
 # ------------------------------------------------------------------------- batch
 
 
@@ -128,28 +145,18 @@ def submit(moto: Any, **more: Any) -> Any:
         arn = store.get_compute_environment_by_name("env").arn
         store.create_job_queue("q", "1", None, "ENABLED", [{"order": 1, "computeEnvironment": arn}])
         store.register_job_definition(
-            "d",
-            None,
-            "container",
-            None,
-            None,
-            None,
-            {"image": "i", "vcpus": 1, "memory": 1},
-            None,
-            None,
-            {},
-            [],
-            False,
-        )
+            "d", None, "container", None, None, {"image": "i", "vcpus": 1, "memory": 16},
+            None, None, {}, [], False,
+        )  # fmt: skip
     named = {"job_def_id": "d", "job_queue": "q", "array_properties": {}, **more}
-    return store._jobs[store.submit_job("j", **named)[1]]
+    return store._jobs[store.submit_job("job", **named)[1]]
 
 
 def begin_attempt(job: Any) -> None:
     from datetime import datetime
 
     job.status = "RUNNING"
-    job.job_started_at = datetime.now()
+    job.job_started_at = datetime.now()  # noqa: DTZ005 - as moto
     job._start_attempt()
 
 

@@ -124,4 +124,4 @@ def _own_scaling(module: Any) -> None:
 
 def _no_mocks(module: Any) -> None:
     """The library is not in use in a server; what is registered would only be kept."""
-    module.RestAPI.update_integration_mocks = lambda api, stage_name: None
+    module.RestAPI.update_integration_mocks = lambda *_: None

@@ -9,6 +9,7 @@ here, whatever moto's settings say, and made to fit:
 - a stop takes effect at once, even while a task waits for its token
 - a token of a task that has ended is ``TaskTimedOut``, as in AWS, not unknown
 - an execution started without a name gets one; StartSyncExecution exists
+- an endless one lets others work between two states, and ends at AWS' quota of events
 - nothing is kept of threads that have ended
 """
 
@@ -22,13 +23,17 @@ from contextvars import ContextVar
 from typing import Any
 
 from perdure.engine.imports import after_import
-from perdure.engine.lock import waiting
+from perdure.engine.lock import sleep, waiting
 
 log = logging.getLogger(__name__)
 
 PARSER = "moto.stepfunctions.parser."
 RUNTIME_ERROR = "States.Runtime"
 STOPPED = "ABORTED"
+# Long enough for whoever waits for the lock to get it.
+TURN_SECONDS = 0.0002
+# AWS' quota for an execution.
+EVENTS_MAX = 25_000
 # The account and role of the execution that the current thread works for.
 ACTING: ContextVar[tuple[str, str]] = ContextVar("ACTING")
 
@@ -41,6 +46,7 @@ def install() -> None:
     after_import(PARSER + "models", _complete_the_store)
     after_import(PARSER + "utils", _forget_threads)
     after_import(PARSER + "asl.utils.boto_client", _call_this_server)
+    after_import(PARSER + "asl.component.state.state", _take_turns)
     after_import(PARSER + "backend.execution", _end_at_once)
     after_import(PARSER + "backend.execution_worker", _end_in_any_case)
 
@@ -190,6 +196,21 @@ def _end_at_once(module: Any) -> None:
             reflect(communication)
 
     module.BaseExecutionWorkerCommunication.terminated = terminated
+
+
+def _take_turns(module: Any) -> None:
+    """A machine that runs in a circle and waits nowhere would hold the lock for ever."""
+    evaluate = module.CommonStateField._eval_body
+
+    def eval_body(state: Any, env: Any) -> None:
+        sleep(TURN_SECONDS)
+        if len(env.event_manager._history_event_list) >= EVENTS_MAX:
+            raise RuntimeError(
+                f"The execution reached the maximum number of history events ({EVENTS_MAX})."
+            )
+        evaluate(state, env)
+
+    module.CommonStateField._eval_body = eval_body
 
 
 def _end_in_any_case(module: Any) -> None:
