@@ -9,12 +9,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from tests.unit.engine.conftest import REGION, Disk, key
+from tests.unit.engine.conftest import REGION, Disk, is_living, key
 
 from perdure.engine import runtimes
 from perdure.engine.lock import ENGINE_LOCK, join, running, wait_for, waiting
 from perdure.engine.quirks import executions, jobs, timers
-from perdure.engine.stores import STORES
+from perdure.engine.stores import STORES, QuarantinedError
 
 TABLE: Any = SimpleNamespace(table_arn="arn")
 ROLE = "arn:aws:iam::123456789012:role/r"
@@ -276,7 +276,9 @@ def test_a_stack_that_waits_for_a_custom_resource_has_failed(disk: Disk, moto: A
 
     store = moto.store("cloudformation")
     template = '{"Resources": {"Q": {"Type": "AWS::SQS::Queue"}}}'
-    stack = store.create_stack("s", template, {}, [], {})
+    topic = moto.store("sns").create_topic("t").arn
+    stack = store.create_stack("s", template, {}, [topic], {})
+    sent = len(moto.store("sns").topics[topic].sent_notifications)
     stack.add_custom_resource(CustomModel(REGION, "r", "C", "c"))
     stack.status = "CREATE_IN_PROGRESS"
     disk.save()
@@ -286,6 +288,20 @@ def test_a_stack_that_waits_for_a_custom_resource_has_failed(disk: Disk, moto: A
 
     assert found.status == "CREATE_FAILED"
     assert found.events[-1].resource_status_reason == runtimes.CAUSE
+    assert len(moto.store("sns").topics[topic].sent_notifications) == sent + 1
+
+
+@pytest.mark.usefixtures("_no_threads")
+def test_what_cannot_be_finished_sets_its_store_aside(disk: Disk, moto: Any) -> None:
+    """A store in which finishing fails is quarantined with the reason, never half finished."""
+    timers_of(moto, [1])._events.clear()
+    disk.save()
+    disk.restart()
+
+    with pytest.raises(QuarantinedError):
+        moto.store("swf")
+    assert "cannot be rebuilt" in disk.reports[key("swf")]
+    assert not is_living(key("swf"))
 
 
 # ------------------------------------------------------------------------- table
