@@ -13,6 +13,7 @@ from tests.unit.engine.conftest import REGION, Disk, is_living, key
 
 from perdure.engine import runtimes
 from perdure.engine.lock import ENGINE_LOCK, join, running, wait_for, waiting
+from perdure.engine.policy import POLICY
 from perdure.engine.quirks import executions, jobs, timers
 from perdure.engine.stores import STORES, QuarantinedError
 
@@ -93,6 +94,27 @@ def test_a_running_execution_is_captured_and_aborted_by_the_load(disk: Disk, mot
     assert again.stop_date == found.stop_date
     events = again.to_history_output()["events"]
     assert [event["type"] for event in events].count("ExecutionAborted") == 1
+
+
+def test_of_a_running_execution_only_what_outlives_its_threads_is_saved(
+    disk: Disk, moto: Any
+) -> None:
+    """Neither frames and stacks nor the endpoints tokens are sent to are state; tokens are."""
+    del disk
+    env = execution_of(moto).exec_worker.env
+    env.open_frame()
+    env.stack.append(RuntimeError("not state"))
+    env.callback_pool_manager.add("token")
+
+    def saved(value: Any) -> dict[str, Any]:
+        pick = POLICY.attributes_for(type(value))
+        assert pick is not None
+        return pick(value)
+
+    parts = saved(env)
+    assert (parts["_frames"], parts["stack"], parts["states"]) == ([], [], None)
+    assert parts["event_manager"] is env.event_manager
+    assert dict(saved(env.callback_pool_manager)["_pool"]) == {"token": None}
 
 
 def test_a_failure_inside_the_interpreter_ends_the_execution(
