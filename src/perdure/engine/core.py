@@ -17,7 +17,7 @@ import moto.core.models
 import moto.settings
 
 from perdure import __version__
-from perdure.engine import outward, process, quirks, stores
+from perdure.engine import outward, process, quirks, runtimes, stores
 from perdure.engine.calls import Answer, Call
 from perdure.engine.capture import Captured, capture
 from perdure.engine.dispatch import dispatch, routes_of
@@ -173,7 +173,8 @@ class Engine:
 
     def forget_all(self) -> None:
         """Drop every living store and what belongs to none.  Needs the engine lock."""
-        for key, _ in list(STORES.living()):
+        for key, store in list(STORES.living()):
+            runtimes.halt(key, store)
             STORES.forget(key)
         STORES.dirty.clear()
         STORES.quarantined.clear()
@@ -196,6 +197,7 @@ class Engine:
                 self.load(key)
         for key, store in list(STORES.living()):
             if key.module == module:
+                runtimes.halt(key, store)
                 store.reset()
                 STORES.dirty.add(key)
         process.reset(module)
@@ -226,8 +228,10 @@ class Engine:
         fresh = {k: g.shares for k, g in capture(living, saved).graphs.items()}
         wanted = {key for key in living | saved.keys() if key.module == module}
         found = connected(wanted, {**saved, **fresh})
-        for key in found & living:
-            STORES.forget(key)
+        for key, store in list(STORES.living()):
+            if key in found:
+                runtimes.halt(key, store)
+                STORES.forget(key)
         SHARING.forget_homes(found)
         STORES.dirty -= found
         for key in found & STORES.quarantined.keys():

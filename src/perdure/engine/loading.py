@@ -15,6 +15,7 @@ from pathlib import Path
 
 from moto.core.base_backend import BaseBackend
 
+from perdure.engine import runtimes
 from perdure.engine.policy import POLICY, import_table, lay_over
 from perdure.engine.sharing import SHARING
 from perdure.engine.stores import STORES, create
@@ -61,13 +62,16 @@ class StoreLoader:
     def load(self, key: StoreKey) -> None:
         """Load a store and all it refers to; or quarantine it, with the reason."""
         touched, dirty = set(STORES.touched), set(STORES.dirty)
+        loaded: dict[StoreKey, BaseBackend] = {}
         try:
             self._load(key)
+            loaded = {k: store for k, store in self._fresh.items() if STORES.find(k) is store}
         finally:
             self._fresh, self._files, self._lookups = {}, {}, {}
             # Loading is no change; but a store its constructors made is.
             for noted, before in ((STORES.touched, touched), (STORES.dirty, dirty)):
                 noted -= {k for k in noted - before if k in self.shares}
+        self._revive(loaded)
 
     def _load(self, key: StoreKey) -> None:
         if not self._construct_all(key):
@@ -97,6 +101,21 @@ class StoreLoader:
             return
         STORES.unloaded -= self._fresh.keys()
         self._register(reader.shared)
+
+    def _revive(self, loaded: dict[StoreKey, BaseBackend]) -> None:
+        """Finish what ended with its process, which may load other stores in turn."""
+        for key, store in loaded.items():
+            try:
+                changed = runtimes.revive(key, store)
+            except Exception as error:  # noqa: BLE001 - moto's methods run on what was loaded
+                for each in loaded:
+                    STORES.forget(each)
+                SHARING.forget_homes(set(loaded))
+                STORES.unloaded |= loaded.keys()
+                self._quarantine(key, _reason(error))
+                return
+            if changed:
+                STORES.dirty.add(key)
 
     def _construct_all(self, key: StoreKey) -> bool:
         """Read the files and construct a fresh store for each; whether all could be."""

@@ -63,3 +63,29 @@ def sleep(seconds: float) -> None:
     """``time.sleep`` that lets others work meanwhile."""
     with waiting():
         time.sleep(seconds)
+
+
+def join(thread: threading.Thread, seconds: float | None = None) -> None:
+    """``Thread.join`` that lets others work meanwhile, the joined one among them."""
+    with waiting():
+        threading.Thread.join(thread, seconds)
+
+
+def wait_for(event: Any, seconds: float | None = None) -> bool:
+    """``Event.wait`` that lets others work meanwhile, and misses no pulse.
+
+    moto wakes some threads by ``set`` and ``clear`` in one go.  So the event's own
+    lock is taken before the engine's is let go: whoever sets the event comes after.
+    The engine's is taken back only when the event's is free again, since who sets
+    events holds the engine's: no two threads take the two in opposite order and wait.
+    """
+    condition = event._cond
+    condition.acquire()
+    if event.is_set():
+        condition.release()
+        return True
+    with waiting():
+        try:
+            return bool(condition.wait(seconds))
+        finally:
+            condition.release()

@@ -19,6 +19,7 @@ from typing import Any
 from moto.core.base_backend import AccountSpecificBackend, BackendDict, BaseBackend
 
 from perdure.engine import outward, special
+from perdure.engine.quirks import executions, timers
 from perdure.engine.stores import STORES, module_of, table_of
 from perdure.persistence.keys import StoreKey
 
@@ -59,6 +60,15 @@ METHODS = re.compile(
     r"moto\.amp\.models:PrometheusServiceBackend\.list_tags_for_resource"
     r"|moto\.ec2\.models\.security_groups:SecurityGroup(Rule)?\.filter_\w+"
 )
+# Objects that a thread works with: the part that outlives it.
+WITHOUT_THREADS: dict[tuple[str, str], Callable[[Any], dict[str, Any]]] = {
+    ("moto.stepfunctions.parser.asl.eval.environment", "Environment"): executions.recorded,
+    (
+        "moto.stepfunctions.parser.asl.eval.callback.callback",
+        "CallbackPoolManager",
+    ): executions.recorded_tokens,
+    ("moto.swf.models.timer", "Timer"): timers.recorded,
+}
 # Attributes of stores that are no state: each is what a fresh store has.
 FRESH_ATTRIBUTES = {
     "config": frozenset({"config_schema"}),  # botocore's model
@@ -166,8 +176,10 @@ class MotoPolicy:
         return None if module in SHARED_PACKAGES else module
 
     def attributes_for(self, cls: type) -> Callable[[Any], dict[str, Any]] | None:
-        """Of a thread only what moto added is state."""
-        return _without_thread if issubclass(cls, threading.Thread) else None
+        """Of a thread, and of what one works with, only what outlives it is state."""
+        if issubclass(cls, threading.Thread):
+            return _without_thread
+        return WITHOUT_THREADS.get((cls.__module__, cls.__qualname__))
 
     def finish(self, value: Any) -> None:
         """A thread is rebuilt as one that will not run."""

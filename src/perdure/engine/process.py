@@ -82,6 +82,12 @@ ROWS = (
         "SecurityHubBackend._org_configs",
         "a class attribute: organization configuration by account",
     ),
+    _update(
+        "ec2.endpoint_services",
+        "moto.ec2.models.vpcs",
+        "DEFAULT_VPC_ENDPOINT_SERVICES",
+        "services that endpoints can name, by region; their ids are drawn once",
+    ),
     _attribute(
         "logs.event_id",
         "moto.logs.models",

@@ -7,6 +7,7 @@ arguments: it builds inert objects and calls nothing that belongs to the state.
 
 from __future__ import annotations
 
+import copy
 import datetime as dt
 import io
 import ipaddress
@@ -98,6 +99,10 @@ def _count(*parts: int) -> Any:
     if any(type(part) is not int or abs(part) > COUNT_MAX for part in parts):
         raise TypeError("count takes small whole numbers")
     return itertools.count(*parts)
+
+
+def _rest_of_list(items: list[Any]) -> Any:
+    return iter(_typed(items, list))
 
 
 def _array(content: bytes) -> Any:
@@ -226,6 +231,9 @@ EXACT: dict[type, Row] = {
     ),
     bytearray: Row("bytearray", "its constructor takes a size", lambda b: (bytes(b),), _array),
     itertools.count: Row("count", "an iterator; its next number says all", _count_parts, _count),
+    type(iter([])): Row(
+        "list-iterator", "what is left of a list", lambda i: (list(copy.copy(i)),), _rest_of_list
+    ),
     range: Row("range", "three numbers", lambda r: (r.start, r.stop, r.step), range),
     **{
         kind: Row("ip", "Python classes with slots", lambda a: (type(a).__name__, str(a)), _address)

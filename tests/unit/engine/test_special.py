@@ -85,6 +85,12 @@ def counted() -> Any:
     return made
 
 
+def begun(items: list[Any]) -> Any:
+    made = iter(items)
+    next(made)
+    return made
+
+
 VALUES: dict[str, tuple[Any, Callable[[Any], Any]]] = {
     "lock": (threading.Lock(), lambda lock: lock.acquire(blocking=False)),
     "rlock": (threading.RLock(), lambda lock: lock.acquire(blocking=False)),
@@ -103,6 +109,7 @@ VALUES: dict[str, tuple[Any, Callable[[Any], Any]]] = {
     "weakvalues": (weakref.WeakValueDictionary(), len),
     "bytearray": (bytearray(b"abc"), bytes),
     "count": (counted(), next),
+    "list-iterator": (begun([1, 2, 3]), list),
     "range": (range(1, 9, 2), list),
     "graphql": (parse('"""A pet""" type Pet { name: String! }').definitions[0], print_ast),
     "ip": (ipaddress.ip_address("10.0.0.1"), str),

@@ -7,16 +7,39 @@ own; without the lock it would do so in the middle of another call or of a save.
 from __future__ import annotations
 
 import threading
+import time
+import weakref
 from collections.abc import Callable
+from contextvars import Context, copy_context
+from types import SimpleNamespace
 from typing import Any
 
 from perdure.engine.imports import after_import
-from perdure.engine.lock import ENGINE_LOCK, running, sleep, waiting
+from perdure.engine.lock import ENGINE_LOCK, join, running, sleep, wait_for, waiting
 from perdure.engine.stores import STORES
 from perdure.persistence.keys import StoreKey
 
 # Modules that import ``sleep`` by name and call it in a thread.
 SLEEPING = ("moto.batch.models", "moto.batch_simple.models")
+ASL = "moto.stepfunctions.parser.asl."
+# Modules that call ``time.sleep``: they get a ``time`` that lets others work.
+TIMED = (
+    "moto.batch.models",
+    ASL + "component.common.retry.retrier_decl",
+    ASL + "component.state.exec.state_task.service.state_task_service_callback",
+)
+# Modules that wait for events or threads of their own making.
+WAITING = (
+    ASL + "component.program.program",
+    ASL + "component.state.exec.execute_state",
+    ASL + "component.state.exec.state_map.iteration.job",
+    ASL + "component.state.exec.state_parallel.branches_decl",
+    ASL + "eval.environment",
+)
+WAITING_BY_NAME = (ASL + "eval.callback.callback",)
+
+# Threads whose stores were dropped before they had their turn: they do nothing.
+HALTED: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
 
 
 def install() -> None:
@@ -24,6 +47,12 @@ def install() -> None:
     threading.Thread.start = _start  # type: ignore[method-assign,assignment]
     for name in SLEEPING:
         after_import(name, _let_others_work)
+    for name in TIMED:
+        after_import(name, _give_patient_time)
+    for name in WAITING:
+        after_import(name, _give_patient_threading)
+    for name in WAITING_BY_NAME:
+        after_import(name, _give_patient_event)
     after_import("requests.sessions", _release_while_sending)
 
 
@@ -32,12 +61,15 @@ _original_start = threading.Thread.start
 
 def _start(thread: threading.Thread) -> None:
     if _is_motos(thread):
-        # It works on objects of the stores its call has in hand.
+        # The state is saved when the server stops; nobody waits for a timer.
+        thread.daemon = True
+        # It works on objects of the stores its call has in hand, in its call's name.
         touched = STORES.touched if ENGINE_LOCK._is_owned() else set()
+        context = copy_context()
         if isinstance(thread, threading.Timer):
-            thread.function = _locked(thread.function, touched)
+            thread.function = _locked(thread, thread.function, touched, context)
         else:
-            thread.run = _locked(thread.run, touched)  # type: ignore[method-assign]
+            thread.run = _locked(thread, thread.run, touched, context)  # type: ignore[method-assign]
     _original_start(thread)
 
 
@@ -47,16 +79,63 @@ def _is_motos(thread: threading.Thread) -> bool:
     return str(getattr(runs, "__module__", "")).startswith("moto.")
 
 
-def _locked(run: Callable[..., Any], touched: set[StoreKey]) -> Callable[..., Any]:
+def _locked(
+    thread: threading.Thread, run: Callable[..., Any], touched: set[StoreKey], context: Context
+) -> Callable[..., Any]:
+    # Weakly: the thread holds what is made here.
+    started = weakref.ref(thread)
+
     def locked(*arguments: Any, **named: Any) -> Any:
         with running(touched):
-            return run(*arguments, **named)
+            if started() in HALTED:
+                return None
+            return context.run(run, *arguments, **named)
 
     return locked
 
 
 def _let_others_work(module: Any) -> None:
     module.sleep = sleep
+
+
+def _give_patient_time(module: Any) -> None:
+    module.time = SimpleNamespace(**{**vars(time), "sleep": sleep})
+
+
+def _give_patient_threading(module: Any) -> None:
+    module.threading = PATIENT
+    if hasattr(module, "Thread"):
+        module.Thread = _patient_thread
+
+
+def _give_patient_event(module: Any) -> None:
+    module.Event = _patient_event
+
+
+def _patient_event() -> threading.Event:
+    """An event of the standard kind, so that it is carried as one."""
+    event = threading.Event()
+
+    def wait(timeout: float | None = None) -> bool:
+        return wait_for(event, timeout)
+
+    event.wait = wait  # type: ignore[method-assign]
+    return event
+
+
+def _patient_thread(*arguments: Any, **named: Any) -> threading.Thread:
+    thread = threading.Thread(*arguments, **named)
+
+    def join_thread(timeout: float | None = None) -> None:
+        join(thread, timeout)
+
+    thread.join = join_thread  # type: ignore[method-assign]
+    return thread
+
+
+PATIENT = SimpleNamespace(
+    Thread=_patient_thread, Event=_patient_event, Lock=threading.Lock, RLock=threading.RLock
+)
 
 
 def _release_while_sending(module: Any) -> None:

@@ -1,0 +1,127 @@
+"""What moto keeps beside its model, where no save would find it.
+
+Positions in a listing, caches by object, references to every store: each lives as
+long as the process.  Here each becomes a value of the model, or is worked out from it.
+
+    paginators       a token carries a hash that differs in every process
+    tagging          a token stands for a half-read generator
+    subnets          the next address is the position of an iterator in a cache
+    peerings         the other side is looked for among the stores in memory
+    EKS              a default that all node groups share is changed in place
+    API Gateway      a deployment is registered with a library that mocks HTTP
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import zlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from perdure.engine.imports import after_import
+
+# Where a subnet keeps how many of its addresses were handed out in turn.
+HANDED_OUT = "_perdure_handed_out"
+
+
+def install() -> None:
+    """Replace each as its module is imported."""
+    after_import("moto.utilities.paginator", _stable_tokens)
+    after_import("moto.resourcegroupstaggingapi.models", _pages_of_lists)
+    after_import("moto.ec2.models.subnets", _addresses_in_turn)
+    after_import("moto.ec2.models.vpc_peering_connections", _known_peers)
+    after_import("moto.ec2.models.transit_gateway_attachments", _known_gateways)
+    after_import("moto.eks.models", _own_scaling)
+    after_import("moto.apigateway.models", _no_mocks)
+
+
+def _stable_tokens(module: Any) -> None:
+    def checksum(paginator: Any) -> int:
+        text = json.dumps(_canonical(paginator._param_values_to_check))
+        return zlib.crc32(text.encode())
+
+    module.Paginator._calculate_parameter_checksum = checksum
+
+
+def _canonical(value: Any) -> Any:
+    """A value as JSON knows it; what is empty is nothing, as moto has it."""
+    if not value:
+        return None
+    if isinstance(value, dict):
+        return sorted((str(name), _canonical(each)) for name, each in value.items())
+    if isinstance(value, (set, frozenset)):
+        return sorted(map(str, value))
+    if isinstance(value, (list, tuple)):
+        return [_canonical(each) for each in value]
+    return value if isinstance(value, (str, int, float)) else str(value)
+
+
+def _pages_of_lists(module: Any) -> None:
+    store = module.ResourceGroupsTaggingAPIBackend
+    for name in ("resources", "tag_keys", "tag_values"):
+        method = f"_get_{name}_generator"
+        setattr(store, method, _as_list(getattr(store, method)))
+
+
+def _as_list(generate: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
+    def listed(*arguments: Any, **named: Any) -> Iterator[Any]:
+        # An iterator of a list can be saved in the middle; a generator cannot.
+        return iter(list(generate(*arguments, **named)))
+
+    return listed
+
+
+def _addresses_in_turn(module: Any) -> None:
+    module.Subnet._base_avail_ip_iterator = addresses
+
+
+def addresses(subnet: Any) -> Any:
+    """The addresses of a subnet that were not handed out in turn yet, as moto orders them."""
+    cidr = subnet.cidr
+    if cidr.prefixlen >= cidr.max_prefixlen - 1:
+        return cidr.hosts()  # a list, of which moto never moves on
+    return _next_addresses(subnet, cidr)
+
+
+def _next_addresses(
+    subnet: Any, cidr: ipaddress.IPv4Network | ipaddress.IPv6Network
+) -> Iterator[ipaddress.IPv4Address | ipaddress.IPv6Address]:
+    # The first is the network's own; the last one of IPv4 is for broadcasts.
+    hosts = cidr.num_addresses - (2 if cidr.version == 4 else 1)  # noqa: PLR2004 - IPv4
+    while (handed_out := subnet.__dict__.get(HANDED_OUT, 0)) < hosts:
+        subnet.__dict__[HANDED_OUT] = handed_out + 1
+        yield cidr[handed_out + 1]
+
+
+def _known_peers(module: Any) -> None:
+    module.VPCPeeringConnectionBackend.get_vpc_pcx_refs = classmethod(_every_ec2_store)
+
+
+def _known_gateways(module: Any) -> None:
+    module.TransitGatewayAttachmentBackend._get_peering_attachment_backend_refs = classmethod(
+        _every_ec2_store
+    )
+
+
+def _every_ec2_store(_: type) -> Iterator[Any]:
+    """moto notes each store in a set when it is made: dropped ones too, unloaded ones not."""  # noqa: D403 - its name
+    from moto.ec2.models import ec2_backends
+
+    for account in list(ec2_backends):
+        yield from list(ec2_backends[account].values())
+
+
+def _own_scaling(module: Any) -> None:
+    create = module.Nodegroup.__init__
+
+    def init(group: Any, *arguments: Any, **named: Any) -> None:
+        create(group, *arguments, **named)
+        group.scaling_config = dict(group.scaling_config)
+
+    module.Nodegroup.__init__ = init
+
+
+def _no_mocks(module: Any) -> None:
+    """The library is not in use in a server; what is registered would only be kept."""
+    module.RestAPI.update_integration_mocks = lambda *_: None
