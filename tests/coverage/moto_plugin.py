@@ -10,7 +10,7 @@ Used by ``moto_sweep.py`` in a process of its own, inside moto's source distribu
 
 The engine is the product's.  Three things are moto's, because its tests expect
 them: the default account, exceptions that reach the test instead of becoming a
-500, and polls that wait inside the call.
+500, and its choice for each test of whether Step Functions and Lambda really run.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ CONFIG_OF_MOTO = json.loads(json.dumps(default_user_config))
 from perdure.engine import core, process, special, stores  # noqa: E402 - after moto's defaults were read
 from perdure.engine.calls import Answer, Call  # noqa: E402
 from perdure.engine.loading import connected  # noqa: E402
+from perdure.engine.quirks import executions  # noqa: E402
 from perdure.engine.lock import ENGINE_LOCK  # noqa: E402
 from perdure.engine.quirks.polling import ParkedError  # noqa: E402
 from perdure.engine.sharing import SHARING  # noqa: E402
@@ -47,6 +48,7 @@ from perdure.engine.stores import STORES  # noqa: E402
 from perdure.errors import RequestError  # noqa: E402
 from perdure.gateway import classify  # noqa: E402
 
+executions.install = lambda: None
 core.DEFAULT_ACCOUNT = classify.DEFAULT_ACCOUNT = DEFAULT_ACCOUNT_ID
 # What moto answers itself, without a service behind it.
 # How long a parked poll sleeps; the gateway is woken instead.

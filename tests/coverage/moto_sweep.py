@@ -119,7 +119,7 @@ class Runner:
         return [
             *(sys.executable, "-m", "pytest", "-p", "moto_plugin", "-p", "no:cacheprovider"),
             *("-q", "--tb=short", "-W", "ignore", "-o", "addopts=", f"--timeout={TEST_SECONDS}"),
-            "--ignore-glob=**/test_server.py",
+            *("--ignore-glob=**/test_server.py", "--continue-on-collection-errors"),
             f"--sweep-record={record}",
             *(["--sweep-plain"] if plain else []),
             *tests,
@@ -215,16 +215,21 @@ def main() -> int:
     unsteady = settle(runner, plain, swept)
     if options.write_sample:
         SAMPLE.write_text("\n".join(choose_sample(plain, swept)) + "\n")
-    return report(plain, swept, unsteady, seconds=time.monotonic() - started)
+    return report(runner, plain, swept, unsteady, seconds=time.monotonic() - started)
 
 
-def report(plain: Results, swept: Results, unsteady: list[str], *, seconds: float) -> int:
+def report(
+    runner: Runner, plain: Results, swept: Results, unsteady: list[str], *, seconds: float
+) -> int:
     """Print what was found; 0 if every difference has a cause and enough is the same."""
     known = explained()
     found = differing(plain, swept)
     unknown = [test for test in found if test not in known]
     share = 1 - len(found) / max(1, len(plain.outcomes))
     print(f"{len(plain.outcomes)} tests, {seconds / 60:.0f} min")
+    (runner.work / "differing.json").write_text(
+        json.dumps({test: swept.texts.get(test, "") for test in found}, indent=1)
+    )
     print(f"{swept.calls} calls, after {swept.restarts} of them every touched store restarted")
     print(f"memory of the processes, MB: {sorted(swept.memory_mb)}")
     print(f"the same result: {share:.4%}; {len(found)} differ, {len(unsteady)} only once")
