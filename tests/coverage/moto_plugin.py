@@ -40,8 +40,8 @@ CONFIG_OF_MOTO = json.loads(json.dumps(default_user_config))
 from perdure.engine import core, process, special, stores  # noqa: E402 - after moto's defaults were read
 from perdure.engine.calls import Answer, Call  # noqa: E402
 from perdure.engine.loading import connected  # noqa: E402
-from perdure.engine.quirks import executions  # noqa: E402
 from perdure.engine.lock import ENGINE_LOCK  # noqa: E402
+from perdure.engine.quirks import executions  # noqa: E402
 from perdure.engine.quirks.polling import ParkedError  # noqa: E402
 from perdure.engine.sharing import SHARING  # noqa: E402
 from perdure.engine.stores import STORES  # noqa: E402
