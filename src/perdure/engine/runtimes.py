@@ -89,7 +89,8 @@ ROWS = (
         "the interpreter stands in the middle of a stack that cannot be rebuilt; what ends "
         "without an error of its own, and not by itself, is ABORTED",
         _executions,
-        lambda execution: execution.status == "RUNNING",
+        # moto's other kind of execution only says that it runs; nothing of it can end.
+        lambda execution: execution.status == "RUNNING" and hasattr(execution, "exec_worker"),
         _abort_execution,
         executions.halt,
     ),
