@@ -145,9 +145,7 @@ def test_listener_has_certificates_of_acm(aws):
     yield
     acm.delete_certificate(CertificateArn=gone)
     with pytest.raises(ClientError, match="CertificateNotFound|not found"):
-        balancing.modify_listener(
-            ListenerArn=listener, Certificates=[{"CertificateArn": gone}]
-        )
+        balancing.modify_listener(ListenerArn=listener, Certificates=[{"CertificateArn": gone}])
     balancing.modify_listener(ListenerArn=listener, Certificates=[{"CertificateArn": second}])
     found = balancing.describe_listeners(ListenerArns=[listener])["Listeners"][0]
     assert [c["CertificateArn"] for c in found["Certificates"]] == [second]

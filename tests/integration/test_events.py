@@ -39,7 +39,7 @@ def make_rule(events, name, *targets, **more):
 
 @resumed
 def test_rule_delivers_to_a_queue(aws):
-    """A rule made before a restart sends what matches to its queue after it, until that is removed."""
+    """A rule made before a restart sends what matches to its queue, until that is removed."""
     events = aws.client("events")
     url, arn = make_queue(aws, "events")
     pattern = {"source": ["app"], "detail": {"n": [{"numeric": [">", 1]}]}}

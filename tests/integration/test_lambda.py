@@ -143,15 +143,11 @@ def test_code_is_taken_from_s3(aws):
     yield
     after = functions.get_function(FunctionName="j")["Configuration"]
     assert after["CodeSha256"] == before["CodeSha256"]
-    changed = functions.update_function_code(
-        FunctionName="j", S3Bucket="code", S3Key="two.zip"
-    )
+    changed = functions.update_function_code(FunctionName="j", S3Bucket="code", S3Key="two.zip")
     assert changed["CodeSize"] == len(package("two"))
     assert changed["CodeSha256"] != before["CodeSha256"]
     s3.put_object(Bucket="code", Key="one.zip", Body=package("one, but longer"))
-    changed = functions.update_function_code(
-        FunctionName="j", S3Bucket="code", S3Key="one.zip"
-    )
+    changed = functions.update_function_code(FunctionName="j", S3Bucket="code", S3Key="one.zip")
     assert changed["CodeSize"] == len(package("one, but longer"))
 
 
