@@ -56,9 +56,7 @@ def test_deployments_keys_and_plans(aws):
     """Stages, API keys and usage plans survive, and a key keeps its value and plan."""
     gateway = aws.client("apigateway")
     api, root = make_api(gateway)
-    integrate(
-        gateway, {"restApiId": api, "resourceId": root, "httpMethod": "GET"}, type="MOCK"
-    )
+    integrate(gateway, {"restApiId": api, "resourceId": root, "httpMethod": "GET"}, type="MOCK")
     first = gateway.create_deployment(restApiId=api, stageName="dev", variables={"a": "b"})["id"]
     key = gateway.create_api_key(name="k", enabled=True)
     plan = gateway.create_usage_plan(
@@ -140,9 +138,7 @@ def test_domain_has_a_certificate_of_acm(aws):
     gateway, acm = aws.client("apigateway"), aws.client("acm")
     certificate = acm.request_certificate(DomainName="api.example.com")["CertificateArn"]
     api, root = make_api(gateway)
-    integrate(
-        gateway, {"restApiId": api, "resourceId": root, "httpMethod": "GET"}, type="MOCK"
-    )
+    integrate(gateway, {"restApiId": api, "resourceId": root, "httpMethod": "GET"}, type="MOCK")
     gateway.create_deployment(restApiId=api, stageName="live")
     gateway.create_domain_name(domainName="api.example.com", certificateArn=certificate)
     gateway.create_base_path_mapping(domainName="api.example.com", restApiId=api, stage="live")

@@ -21,9 +21,7 @@ PARTS = {
         "Type": "AWS::SNS::Topic",
         "Properties": {
             "TopicName": "of-stack",
-            "Subscription": [
-                {"Protocol": "sqs", "Endpoint": {"Fn::GetAtt": ["Queue", "Arn"]}}
-            ],
+            "Subscription": [{"Protocol": "sqs", "Endpoint": {"Fn::GetAtt": ["Queue", "Arn"]}}],
         },
     },
     "Table": {
@@ -106,9 +104,7 @@ def test_resources_are_those_of_their_services(aws):
 def test_bucket_deleted_behind_the_stacks_back(aws):
     """A stack still lists a bucket that S3 deleted before the restart; S3 does not have it back."""
     stacks, s3 = aws.client("cloudformation"), aws.client("s3")
-    stacks.create_stack(
-        StackName="stack", TemplateBody=template("Queue", Bucket=bucket("behind"))
-    )
+    stacks.create_stack(StackName="stack", TemplateBody=template("Queue", Bucket=bucket("behind")))
     s3.delete_bucket(Bucket="behind")
     yield
     assert ids(stacks)["Bucket"] == "behind"

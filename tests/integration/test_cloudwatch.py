@@ -117,38 +117,3 @@ def test_metrics_of_s3(aws):
         "EndTime": now + dt.timedelta(days=1),
     }
     assert total(cloudwatch, "AWS/S3", "NumberOfObjects", "Average", **found) == 2
-
-
-@resumed
-def test_scaling_policy_owns_its_alarms(aws):
-    """A scaling policy's alarms are CloudWatch's, and go when the policy is deleted."""
-    cloudwatch, scaling = aws.client("cloudwatch"), aws.client("application-autoscaling")
-    target = {
-        "ServiceNamespace": "dynamodb",
-        "ResourceId": "table/scaled",
-        "ScalableDimension": "dynamodb:table:ReadCapacityUnits",
-    }
-    aws.client("dynamodb").create_table(
-        TableName="scaled",
-        KeySchema=[{"AttributeName": "k", "KeyType": "HASH"}],
-        AttributeDefinitions=[{"AttributeName": "k", "AttributeType": "S"}],
-        ProvisionedThroughput={"ReadCapacityUnits": 1, "WriteCapacityUnits": 1},
-    )
-    scaling.register_scalable_target(**target, MinCapacity=1, MaxCapacity=5)
-    made = scaling.put_scaling_policy(
-        **target,
-        PolicyName="track",
-        PolicyType="TargetTrackingScaling",
-        TargetTrackingScalingPolicyConfiguration={
-            "TargetValue": 70.0,
-            "PredefinedMetricSpecification": {
-                "PredefinedMetricType": "DynamoDBReadCapacityUtilization"
-            },
-        },
-    )
-    names = {a["AlarmName"] for a in made["Alarms"]}
-    yield
-    alarms = cloudwatch.describe_alarms()["MetricAlarms"]
-    assert {a["AlarmName"] for a in alarms} == names != set()
-    scaling.delete_scaling_policy(**target, PolicyName="track")
-    assert cloudwatch.describe_alarms()["MetricAlarms"] == []

@@ -155,9 +155,10 @@ def test_settings_of_a_pool(aws):
     after = cognito.describe_user_pool(UserPoolId=pool)["UserPool"]
     for name in ("Arn", "CreationDate", "Policies", "SchemaAttributes"):
         assert after[name] == before[name]
-    assert cognito.describe_user_pool_domain(Domain="sign-in")["DomainDescription"][
-        "UserPoolId"
-    ] == pool
+    assert (
+        cognito.describe_user_pool_domain(Domain="sign-in")["DomainDescription"]["UserPoolId"]
+        == pool
+    )
     servers = cognito.list_resource_servers(UserPoolId=pool, MaxResults=5)["ResourceServers"]
     assert [s["Identifier"] for s in servers] == ["api"]
     with pytest.raises(ClientError, match="InvalidPassword"):
@@ -185,17 +186,16 @@ def test_identity_pool_of_a_user_pool(aws):
         CognitoIdentityProviders=[{"ProviderName": provider, "ClientId": client}],
     )["IdentityPoolId"]
     token = log_in(cognito, client)["IdToken"]
-    identity = identities.get_id(
-        AccountId=aws.id, IdentityPoolId=made, Logins={provider: token}
-    )["IdentityId"]
+    identity = identities.get_id(AccountId=aws.id, IdentityPoolId=made, Logins={provider: token})[
+        "IdentityId"
+    ]
     yield
     (found,) = identities.describe_identity_pool(IdentityPoolId=made)["CognitoIdentityProviders"]
     assert found == {"ProviderName": provider, "ClientId": client}
     cognito.describe_user_pool_client(UserPoolId=pool, ClientId=found["ClientId"])
-    given = identities.get_credentials_for_identity(
-        IdentityId=identity, Logins={provider: token}
-    )
+    given = identities.get_credentials_for_identity(IdentityId=identity, Logins={provider: token})
     assert given["IdentityId"] == identity
-    assert [i["IdentityId"] for i in identities.list_identities(
-        IdentityPoolId=made, MaxResults=5
-    )["Identities"]] == [identity]
+    assert [
+        i["IdentityId"]
+        for i in identities.list_identities(IdentityPoolId=made, MaxResults=5)["Identities"]
+    ] == [identity]

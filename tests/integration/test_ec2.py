@@ -196,6 +196,27 @@ def test_flow_logs_need_their_bucket(aws):
     assert made[0] not in {f["FlowLogId"] for f in ec2.describe_flow_logs()["FlowLogs"]}
 
 
+@resumed
+def test_command_of_ssm_finds_an_instance(aws):
+    """A command of SSM after a restart is sent to the instance that carries a tag."""
+    ssm, ec2 = aws.client("ssm"), aws.client("ec2")
+    tags = [{"ResourceType": "instance", "Tags": [{"Key": "team", "Value": "x"}]}]
+    instance = run(ec2, TagSpecifications=tags)["InstanceId"]
+    how = {
+        "DocumentName": "AWS-RunShellScript",
+        "Parameters": {"commands": ["true"]},
+        "Targets": [{"Key": "tag:team", "Values": ["x"]}],
+    }
+    first = ssm.send_command(**how)["Command"]
+    yield
+    assert ssm.list_commands(CommandId=first["CommandId"])["Commands"][0]["TargetCount"] == 1
+    second = ssm.send_command(**how)["Command"]
+    assert second["TargetCount"] == 1
+    for command in (first, second):
+        found = ssm.get_command_invocation(CommandId=command["CommandId"], InstanceId=instance)
+        assert found["Status"] == "Success"
+
+
 def peer(ours, theirs, **where):
     one, two = make_vpc(ours, "10.1.0.0/16"), make_vpc(theirs, "10.2.0.0/16")
     made = ours.create_vpc_peering_connection(VpcId=one, PeerVpcId=two, **where)

@@ -120,8 +120,6 @@ def test_repository_of_a_stack(aws):
     made = {"Type": "AWS::ECR::Repository", "Properties": {"RepositoryName": "stacked"}}
     stacks.create_stack(StackName="s", TemplateBody=json.dumps({"Resources": {"R": made}}))
     yield
-    assert [r["repositoryName"] for r in ecr.describe_repositories()["repositories"]] == [
-        "stacked"
-    ]
+    assert [r["repositoryName"] for r in ecr.describe_repositories()["repositories"]] == ["stacked"]
     stacks.delete_stack(StackName="s")
     assert ecr.describe_repositories()["repositories"] == []

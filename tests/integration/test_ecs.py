@@ -139,9 +139,9 @@ def test_container_instance_is_an_instance_of_ec2(aws):
     ecs.create_cluster(clusterName="machines")
     instance = ec2.run_instances(ImageId=IMAGE, MinCount=1, MaxCount=1)["Instances"][0]
     document = json.dumps({"instanceId": instance["InstanceId"], "accountId": aws.id})
-    arn = ecs.register_container_instance(
-        cluster="machines", instanceIdentityDocument=document
-    )["containerInstance"]["containerInstanceArn"]
+    arn = ecs.register_container_instance(cluster="machines", instanceIdentityDocument=document)[
+        "containerInstance"
+    ]["containerInstanceArn"]
     ecs.register_task_definition(
         family="on", containerDefinitions=[{"name": "c", "image": "c", "memory": 64}]
     )
@@ -160,3 +160,33 @@ def test_container_instance_is_an_instance_of_ec2(aws):
     assert found()["status"] == "DRAINING"
     ecs.deregister_container_instance(cluster="machines", containerInstance=arn, force=True)
     ecs.delete_cluster(cluster="machines")
+
+
+@resumed
+def test_scaling_policy_owns_its_alarms(aws):
+    """The alarms of a service's scaling policy are CloudWatch's, and go with the policy."""
+    cloudwatch, scaling = aws.client("cloudwatch"), aws.client("application-autoscaling")
+    make_service(aws, "scaled")
+    target = {
+        "ServiceNamespace": "ecs",
+        "ResourceId": "service/scaled/scaled",
+        "ScalableDimension": "ecs:service:DesiredCount",
+    }
+    scaling.register_scalable_target(**target, MinCapacity=1, MaxCapacity=5)
+    made = scaling.put_scaling_policy(
+        **target,
+        PolicyName="track",
+        PolicyType="TargetTrackingScaling",
+        TargetTrackingScalingPolicyConfiguration={
+            "TargetValue": 70.0,
+            "PredefinedMetricSpecification": {
+                "PredefinedMetricType": "ECSServiceAverageCPUUtilization"
+            },
+        },
+    )
+    names = {a["AlarmName"] for a in made["Alarms"]}
+    yield
+    alarms = cloudwatch.describe_alarms()["MetricAlarms"]
+    assert {a["AlarmName"] for a in alarms} == names != set()
+    scaling.delete_scaling_policy(**target, PolicyName="track")
+    assert cloudwatch.describe_alarms()["MetricAlarms"] == []

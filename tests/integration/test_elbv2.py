@@ -149,6 +149,8 @@ def test_listener_has_certificates_of_acm(aws):
     balancing.modify_listener(ListenerArn=listener, Certificates=[{"CertificateArn": second}])
     found = balancing.describe_listeners(ListenerArns=[listener])["Listeners"][0]
     assert [c["CertificateArn"] for c in found["Certificates"]] == [second]
+    used = acm.describe_certificate(CertificateArn=first)["Certificate"]["InUseBy"]
+    assert used == [listener]
 
 
 @resumed

@@ -39,9 +39,7 @@ def test_instance_is_changed_and_restored(aws):
     found = describe(rds, "db")
     for name in ("DBInstanceArn", "DbiResourceId", "InstanceCreateTime"):
         assert found[name] == made[name]
-    rds.modify_db_instance(
-        DBInstanceIdentifier="db", AllocatedStorage=40, ApplyImmediately=True
-    )
+    rds.modify_db_instance(DBInstanceIdentifier="db", AllocatedStorage=40, ApplyImmediately=True)
     assert describe(rds, "db")["AllocatedStorage"] == 40
     rds.stop_db_instance(DBInstanceIdentifier="db")
     assert describe(rds, "db")["DBInstanceStatus"] == "stopped"
@@ -153,6 +151,4 @@ def test_cluster_and_its_members(aws):
     rds.restore_db_cluster_from_snapshot(
         DBClusterIdentifier="again", SnapshotIdentifier="s", Engine="aurora-postgresql"
     )
-    assert [c["DBClusterIdentifier"] for c in rds.describe_db_clusters()["DBClusters"]] == [
-        "again"
-    ]
+    assert [c["DBClusterIdentifier"] for c in rds.describe_db_clusters()["DBClusters"]] == ["again"]

@@ -14,9 +14,9 @@ def message(text="text"):
 
 
 def send(ses, sender, to, text="text"):
-    return ses.send_email(
-        Source=sender, Destination={"ToAddresses": [to]}, Message=message(text)
-    )["MessageId"]
+    return ses.send_email(Source=sender, Destination={"ToAddresses": [to]}, Message=message(text))[
+        "MessageId"
+    ]
 
 
 @resumed
@@ -83,4 +83,4 @@ def test_bounces_reach_a_topic(aws):
     send(ses, "me@example.com", "bounce@simulator.amazonses.com")
     body = json.loads(sqs.receive_message(QueueUrl=url)["Messages"][0]["Body"])
     assert body["TopicArn"] == topic
-    assert body["Message"]["notificationType"] == "Bounce"
+    assert body["Message"]["bounce"]["bounceType"] == "Permanent"
