@@ -91,6 +91,9 @@ def test_template_of_ec2_has_a_new_version(aws):
     (new,) = members(aws, "templated") - old
     found = ec2.describe_instances(InstanceIds=[new])["Reservations"][0]["Instances"][0]
     assert found["InstanceType"] == "t2.large"
+    ec2.modify_launch_template(LaunchTemplateName="templated", DefaultVersion="2")
+    for instance in group(aws, "templated")["Instances"]:
+        assert instance["LaunchTemplate"]["Version"] == "2"
 
 
 @resumed

@@ -192,6 +192,22 @@ def test_exports_are_imported(aws):
 
 
 @resumed
+def test_outputs_follow_the_service(aws):
+    """An output tells what a resource has become after a restart, changed by its service."""
+    stacks, dynamodb = aws.client("cloudformation"), aws.client("dynamodb")
+    stacks.create_stack(StackName="stack", TemplateBody=template("Table"))
+    yield
+    table = dynamodb.update_table(
+        TableName="of-stack",
+        StreamSpecification={"StreamEnabled": True, "StreamViewType": "KEYS_ONLY"},
+    )["TableDescription"]
+    outputs = {"Stream": {"Value": {"Fn::GetAtt": ["Table", "StreamArn"]}}}
+    stacks.update_stack(StackName="stack", TemplateBody=template("Table", outputs=outputs))
+    found = stacks.describe_stacks(StackName="stack")["Stacks"][0]["Outputs"]
+    assert [o["OutputValue"] for o in found] == [table["LatestStreamArn"]]
+
+
+@resumed
 def test_nested_stack(aws):
     """A stack within a stack is deleted with it, and its resources too."""
     stacks, s3 = aws.client("cloudformation"), aws.client("s3")

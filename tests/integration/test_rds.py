@@ -116,6 +116,10 @@ def test_password_in_secrets_manager(aws):
     assert kms.describe_key(KeyId=held["KmsKeyId"])["KeyMetadata"]["Arn"] == key["Arn"]
     value = json.loads(secrets.get_secret_value(SecretId=held["SecretArn"])["SecretString"])
     assert value["password"]
+    # What Secrets Manager changes, RDS sees.
+    other = kms.create_key()["KeyMetadata"]["Arn"]
+    secrets.update_secret(SecretId=held["SecretArn"], KmsKeyId=other)
+    assert describe(rds, "managed")["MasterUserSecret"]["KmsKeyId"] == other
     rds.modify_db_instance(
         DBInstanceIdentifier="managed", RotateMasterUserPassword=True, ApplyImmediately=True
     )
