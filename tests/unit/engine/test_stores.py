@@ -234,11 +234,12 @@ def _forget_that_it_was_used(module: str) -> None:
 
 
 def tagged_by_moto() -> list[str]:
-    """What moto's Resource Groups Tagging finds."""
+    """The queues that moto's Resource Groups Tagging finds."""
     from moto.core.resource_tagging import iter_taggable_backends
 
     found = (b.iter_tagged_resources() for b in iter_taggable_backends(ACCOUNT, REGION))
-    return [resource.arn for resources in found for resource in resources]
+    arns = [resource.arn for resources in found for resource in resources]
+    return [arn for arn in arns if ":sqs:" in arn]
 
 
 @pytest.mark.parametrize(
