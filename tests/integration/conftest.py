@@ -2,15 +2,15 @@
 
 Two kinds of tests live here.  A *resumed* test is a generator, ``create; yield; use``
 (see ``resume.py``): all first halves of a file run on one server, the server
-restarts, then each second half is a test.  Every file runs that way twice, once
-with a clean stop and once with a save and ``kill -9``.  Other tests start servers
+restarts, then each second half is a test.  Every file runs that way twice: once
+with a clean stop and all stores loaded at the start, once with a save, ``kill -9``
+and each store loaded on first use.  Other tests start servers
 of their own with ``start``.
 """
 
 from __future__ import annotations
 
 import contextlib
-import importlib.metadata
 import importlib.util
 import json
 import os
@@ -33,13 +33,10 @@ HERE = Path(__file__).parent
 SRC = HERE.parent.parent / "src"
 # Test modules are imported by path, not as a package: what they share is found here.
 sys.path.insert(0, str(HERE))
-try:
-    importlib.metadata.distribution("perdure")
-    INSTALLED = True
-except importlib.metadata.PackageNotFoundError:
-    INSTALLED = False
-    if importlib.util.find_spec("perdure") is None:
-        sys.path.insert(0, str(SRC))
+if importlib.util.find_spec("perdure") is None:
+    sys.path.insert(0, str(SRC))
+# Servers run the code this process sees, not what happens to be installed beside it.
+PERDURE = Path(str(importlib.util.find_spec("perdure").origin)).parent.parent
 
 WAIT_SECONDS = 30
 STOP_SECONDS = 15
@@ -72,8 +69,7 @@ def environment(home: Path, **env: str) -> dict[str, str]:
         if not name.startswith(NOT_INHERITED) and name not in NOT_INHERITED_NAMES
     }
     own = {"HOME": str(home), "TMPDIR": str(home), "PYTHONUNBUFFERED": "1"}
-    if not INSTALLED:
-        own["PYTHONPATH"] = str(SRC)
+    own["PYTHONPATH"] = str(PERDURE)
     return {**inherited, **own, **env}
 
 
@@ -337,7 +333,11 @@ def _starter(folder: Callable[[], Path]) -> Iterator[Callable[..., Server]]:
         server.close()
 
 
-@pytest.fixture(scope="module", params=["stop", "kill"])
+# How the server ends, and how it loads what it saved.
+RESTARTS = {"stop": "ON_STARTUP", "kill": "ON_REQUEST"}
+
+
+@pytest.fixture(scope="module", params=RESTARTS)
 def scenes(
     request: pytest.FixtureRequest,
     start_in_module: Callable[..., Server],
@@ -354,5 +354,5 @@ def scenes(
     for scenario in dict.fromkeys(wanted):
         if scenario is not None:
             scenes.begin(scenario)
-    server.restart(request.param)
+    server.restart(request.param, SNAPSHOT_LOAD_STRATEGY=RESTARTS[request.param])
     return scenes

@@ -274,3 +274,33 @@ def test_partiql(aws):
         Statement="SELECT v FROM spoken WHERE id = ?", Parameters=[s("k")]
     )
     assert found["Items"] == [{"v": s("said")}]
+
+
+@resumed
+def test_export_reaches_s3(aws):
+    """A table of before a restart is exported after it into a bucket of S3."""
+    dynamodb, s3 = aws.client("dynamodb"), aws.client("s3")
+    arn = dynamodb.create_table(
+        TableName="exported",
+        KeySchema=[{"AttributeName": "k", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "k", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )["TableDescription"]["TableArn"]
+    dynamodb.put_item(TableName="exported", Item={"k": {"S": "one"}})
+    dynamodb.update_continuous_backups(
+        TableName="exported",
+        PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True},
+    )
+    s3.create_bucket(Bucket="exports")
+    yield
+    made = dynamodb.export_table_to_point_in_time(TableArn=arn, S3Bucket="exports", S3Prefix="out")
+    export = {"ExportArn": made["ExportDescription"]["ExportArn"]}
+
+    def is_done():
+        found = dynamodb.describe_export(**export)["ExportDescription"]
+        assert found["ExportStatus"] != "FAILED", found
+        return found["ExportStatus"] == "COMPLETED"
+
+    aws.server.wait_until(is_done, "exported")
+    keys = [o["Key"] for o in s3.list_objects_v2(Bucket="exports")["Contents"]]
+    assert any(key.startswith("out/") and "/data/" in key for key in keys)

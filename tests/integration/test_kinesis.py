@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import time
+
 from resume import resumed
 
 
@@ -93,3 +96,28 @@ def test_settings_and_consumers(aws):
     assert found["ConsumerDescription"]["ConsumerName"] == "reader"
     kinesis.update_shard_count(StreamName="kept", TargetShardCount=4, ScalingType="UNIFORM_SCALING")
     assert len(open_shards(kinesis, "kept")) == 4
+
+
+@resumed
+def test_log_group_fills_a_stream_of_a_stack(aws):
+    """A log group writes after a restart into the stream that a stack made, until it goes."""
+    kinesis, logs, stacks = (aws.client(s) for s in ("kinesis", "logs", "cloudformation"))
+    made = {"Type": "AWS::Kinesis::Stream", "Properties": {"Name": "stacked", "ShardCount": 1}}
+    stacks.create_stack(StackName="s", TemplateBody=json.dumps({"Resources": {"Stream": made}}))
+    arn = kinesis.describe_stream_summary(StreamName="stacked")["StreamDescriptionSummary"]
+    logs.create_log_group(logGroupName="g")
+    logs.create_log_stream(logGroupName="g", logStreamName="s")
+    logs.put_subscription_filter(
+        logGroupName="g",
+        filterName="f",
+        filterPattern="",
+        destinationArn=arn["StreamARN"],
+        roleArn=f"arn:aws:iam::{aws.id}:role/r",
+    )
+    yield
+    event = {"timestamp": int(time.time() * 1000), "message": "flows"}
+    logs.put_log_events(logGroupName="g", logStreamName="s", logEvents=[event])
+    shard = shards(kinesis, "stacked")[0]
+    assert data(kinesis.get_records(ShardIterator=iterate(kinesis, "stacked", shard)))
+    stacks.delete_stack(StackName="s")
+    assert kinesis.list_streams()["StreamNames"] == []

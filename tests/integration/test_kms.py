@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from botocore.exceptions import ClientError
 from resume import resumed
@@ -132,3 +134,32 @@ def test_grants_policies_and_rotation(aws):
     assert kms.describe_key(KeyId=key)["KeyMetadata"]["KeyState"] == "Disabled"
     kms.enable_key(KeyId=key)
     assert kms.encrypt(KeyId=key, Plaintext=b"x")["KeyId"].endswith(key)
+
+
+@resumed
+def test_replicas_in_other_regions(aws):
+    """A key replicated before and after a restart knows both replicas in every region."""
+    ours, theirs = aws.client("kms"), aws.client("kms", region="eu-west-1")
+    key = make_key(ours, MultiRegion=True)
+    ours.replicate_key(KeyId=key, ReplicaRegion="eu-west-1")
+    yield
+    ours.replicate_key(KeyId=key, ReplicaRegion="eu-central-1")
+    for kms in (ours, theirs):
+        found = kms.describe_key(KeyId=key)["KeyMetadata"]["MultiRegionConfiguration"]
+        regions = sorted(r["Region"] for r in found["ReplicaKeys"])
+        assert regions == ["eu-central-1", "eu-west-1"]
+
+
+@resumed
+def test_key_of_a_stack(aws):
+    """A key that a stack made decrypts after a restart, and goes with the stack."""
+    kms, stacks = aws.client("kms"), aws.client("cloudformation")
+    made = {"Key": {"Type": "AWS::KMS::Key", "Properties": {"KeyPolicy": {}}}}
+    stacks.create_stack(StackName="s", TemplateBody=json.dumps({"Resources": made}))
+    key = kms.list_keys()["Keys"][0]["KeyId"]
+    sealed = kms.encrypt(KeyId=key, Plaintext=b"secret")["CiphertextBlob"]
+    yield
+    assert kms.decrypt(CiphertextBlob=sealed)["Plaintext"] == b"secret"
+    stacks.delete_stack(StackName="s")
+    with pytest.raises(ClientError, match="NotFound"):
+        kms.encrypt(KeyId=key, Plaintext=b"x")

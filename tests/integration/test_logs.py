@@ -137,3 +137,24 @@ def test_insights_query(aws):
     assert result["status"] == "Complete"
     rows = [{f["field"]: f["value"] for f in row} for row in result["results"]]
     assert [r["@message"] for r in rows] == ["found"]
+
+
+@resumed
+def test_export_reaches_s3(aws):
+    """Events of before a restart are exported after it into a bucket of S3."""
+    logs, s3 = aws.client("logs"), aws.client("s3")
+    where = make_stream(logs, "/app/exported")
+    put(logs, where, "kept")
+    s3.create_bucket(Bucket="log-exports")
+    yield
+    task = logs.create_export_task(
+        logGroupName="/app/exported",
+        fromTime=now() - 3_600_000,
+        to=now() + 3_600_000,
+        destination="log-exports",
+    )["taskId"]
+    found = logs.describe_export_tasks(taskId=task)["exportTasks"][0]
+    assert found["status"]["code"] == "COMPLETED"
+    keys = [o["Key"] for o in s3.list_objects_v2(Bucket="log-exports")["Contents"]]
+    bodies = [s3.get_object(Bucket="log-exports", Key=key)["Body"].read() for key in keys]
+    assert any(b"kept" in gzip.decompress(b) for b in bodies if b.startswith(b"\x1f\x8b"))

@@ -251,3 +251,24 @@ def test_bucket_belongs_to_its_account(aws):
         other.create_bucket(Bucket="mine-alone")
     assert "mine-alone" not in {b["Name"] for b in other.list_buckets()["Buckets"]}
     assert "mine-alone" in {b["Name"] for b in aws.client("s3").list_buckets()["Buckets"]}
+
+
+@resumed
+def test_objects_under_a_key_of_kms(aws):
+    """Objects encrypted by a bucket's default key of KMS name that key after a restart."""
+    s3, kms = aws.client("s3"), aws.client("kms")
+    key = kms.create_key()["KeyMetadata"]["Arn"]
+    rule = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key}
+    s3.create_bucket(Bucket="sealed")
+    s3.put_bucket_encryption(
+        Bucket="sealed",
+        ServerSideEncryptionConfiguration={"Rules": [{"ApplyServerSideEncryptionByDefault": rule}]},
+    )
+    s3.put_object(Bucket="sealed", Key="old", Body=b"secret")
+    yield
+    s3.put_object(Bucket="sealed", Key="new", Body=b"secret")
+    for name in ("old", "new"):
+        found = s3.get_object(Bucket="sealed", Key=name)
+        assert found["Body"].read() == b"secret"
+        assert found["ServerSideEncryption"] == "aws:kms"
+        assert kms.describe_key(KeyId=found["SSEKMSKeyId"])["KeyMetadata"]["Arn"] == key

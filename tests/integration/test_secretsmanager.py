@@ -74,3 +74,35 @@ def test_deleted_secret_can_be_restored(aws):
         secrets.get_secret_value(SecretId="doomed")
     secrets.restore_secret(SecretId="doomed")
     assert secrets.get_secret_value(SecretId="doomed")["SecretString"] == "saved"
+
+
+@resumed
+def test_parameter_store_reads_a_secret(aws):
+    """Parameter Store reads a secret by its reference, before and after it changes."""
+    secrets, ssm = aws.client("secretsmanager"), aws.client("ssm")
+    secrets.create_secret(Name="referred", SecretString="one")
+    yield
+
+    def read():
+        name = "/aws/reference/secretsmanager/referred"
+        return ssm.get_parameter(Name=name, WithDecryption=True)["Parameter"]["Value"]
+
+    assert read() == "one"
+    secrets.put_secret_value(SecretId="referred", SecretString="two")
+    assert read() == "two"
+
+
+@resumed
+def test_replicas_in_other_regions(aws):
+    """A new value reaches the replica in another region, until that is promoted."""
+    ours, theirs = aws.client("secretsmanager"), aws.client("secretsmanager", region="eu-west-1")
+    made = ours.create_secret(
+        Name="replicated", SecretString="one", AddReplicaRegions=[{"Region": "eu-west-1"}]
+    )
+    yield
+    ours.put_secret_value(SecretId="replicated", SecretString="two")
+    assert theirs.get_secret_value(SecretId="replicated")["SecretString"] == "two"
+    assert theirs.describe_secret(SecretId="replicated")["PrimaryRegion"] == "us-east-1"
+    ours.remove_regions_from_replication(SecretId=made["ARN"], RemoveReplicaRegions=["eu-west-1"])
+    with pytest.raises(ClientError, match="ResourceNotFound"):
+        theirs.describe_secret(SecretId="replicated")

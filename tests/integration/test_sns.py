@@ -120,3 +120,16 @@ def test_fifo_topic(aws):
     )["Messages"]
     assert [m["Body"] for m in found] == ["1", "2"]
     assert {m["Attributes"]["MessageGroupId"] for m in found} == {"g"}
+
+
+@resumed
+def test_queue_of_another_region(aws):
+    """A topic delivers after a restart to a queue in another region."""
+    sns, sqs = aws.client("sns"), aws.client("sqs", region="eu-west-1")
+    topic = sns.create_topic(Name="abroad")["TopicArn"]
+    url = sqs.create_queue(QueueName="abroad")["QueueUrl"]
+    asked = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
+    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=asked["Attributes"]["QueueArn"])
+    yield
+    sns.publish(TopicArn=topic, Message="hello")
+    assert [json.loads(body)["Message"] for body in bodies(sqs, url)] == ["hello"]

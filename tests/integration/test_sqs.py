@@ -191,3 +191,33 @@ def test_batches(aws):
     deleted = sqs.delete_message_batch(QueueUrl=url, Entries=entries)
     assert len(deleted["Successful"]) == 10
     assert count(sqs, url, "ApproximateNumberOfMessagesNotVisible") == 0
+
+
+@resumed
+def test_every_sender_finds_the_queue(aws):
+    """S3, SNS and EventBridge, set up before a restart, all send to one queue after it."""
+    sqs, sns, s3, events = (aws.client(s) for s in ("sqs", "sns", "s3", "events"))
+    url = sqs.create_queue(QueueName="sink")["QueueUrl"]
+    arn = arn_of(sqs, url)
+    topic = sns.create_topic(Name="sender")["TopicArn"]
+    sns.subscribe(
+        TopicArn=topic, Protocol="sqs", Endpoint=arn, Attributes={"RawMessageDelivery": "true"}
+    )
+    events.put_rule(Name="sender", EventPattern='{"source": ["app"]}')
+    events.put_targets(Rule="sender", Targets=[{"Id": "1", "Arn": arn}])
+    s3.create_bucket(Bucket="sender")
+    s3.put_bucket_notification_configuration(
+        Bucket="sender",
+        NotificationConfiguration={
+            "QueueConfigurations": [{"QueueArn": arn, "Events": ["s3:ObjectCreated:*"]}]
+        },
+    )
+    bodies(sqs, url)  # S3 has sent a test event
+    yield
+    # The senders are asked first: SQS is loaded only by them.
+    s3.put_object(Bucket="sender", Key="k", Body=b"1")
+    sns.publish(TopicArn=topic, Message='{"source": "sns"}')
+    events.put_events(Entries=[{"Source": "app", "DetailType": "t", "Detail": "{}"}])
+    found = [json.loads(body) for body in bodies(sqs, url)]
+    senders = {d["source"] if "source" in d else d["Records"][0]["eventSource"] for d in found}
+    assert senders == {"aws:s3", "sns", "app"}

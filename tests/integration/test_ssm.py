@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from botocore.exceptions import ClientError
 from resume import resumed
@@ -78,3 +80,34 @@ def test_documents(aws):
     assert '"one"' in ssm.get_document(Name="doc", DocumentVersion="1")["Content"]
     ssm.update_document_default_version(Name="doc", DocumentVersion="2")
     assert '"two"' in ssm.get_document(Name="doc")["Content"]
+
+
+@resumed
+def test_stack_reads_a_parameter(aws):
+    """A stack is given the parameter's value of now; what it makes is a parameter too."""
+    ssm, stacks = aws.client("ssm"), aws.client("cloudformation")
+    ssm.put_parameter(Name="/in", Value="one", Type="String")
+    body = json.dumps(
+        {
+            "Parameters": {"In": {"Type": "AWS::SSM::Parameter::Value<String>"}},
+            "Resources": {
+                "Out": {
+                    "Type": "AWS::SSM::Parameter",
+                    "Properties": {"Name": "/out", "Type": "String", "Value": {"Ref": "In"}},
+                }
+            },
+        }
+    )
+    how = {"TemplateBody": body, "Parameters": [{"ParameterKey": "In", "ParameterValue": "/in"}]}
+    stacks.create_stack(StackName="s", **how)
+    yield
+    assert ssm.get_parameter(Name="/out")["Parameter"]["Value"] == "one"
+    ssm.put_parameter(Name="/in", Value="two", Type="String", Overwrite=True)
+    stacks.create_stack(
+        StackName="t",
+        TemplateBody=body.replace("/out", "/more"),
+        Parameters=how["Parameters"],
+    )
+    assert ssm.get_parameter(Name="/more")["Parameter"]["Value"] == "two"
+    stacks.delete_stack(StackName="s")
+    assert [p["Name"] for p in ssm.describe_parameters()["Parameters"]] == ["/in", "/more"]

@@ -37,6 +37,9 @@ from perdure.persistence.writer import Writer
 
 DEFAULT_ACCOUNT = "000000000000"
 
+# Their calls look into the stores of every service of the account.
+LISTING = frozenset({"resourcegroupstaggingapi"})
+
 
 class Engine:
     """moto with a memory."""
@@ -80,9 +83,10 @@ class Engine:
 
     def would_load(self, call: Call) -> bool:
         """Whether the call may have to load stores, which can take long."""
+        lists_all = call.service.module in LISTING
         # A copy: it is asked without the lock.
         return any(
-            key.module == call.service.module and key.account == call.account
+            key.account == call.account and (lists_all or key.module == call.service.module)
             for key in tuple(STORES.unloaded)
         )
 

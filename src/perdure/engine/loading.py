@@ -16,9 +16,9 @@ from pathlib import Path
 from moto.core.base_backend import BaseBackend
 
 from perdure.engine import runtimes
-from perdure.engine.policy import POLICY, import_table, lay_over
+from perdure.engine.policy import POLICY, lay_over
 from perdure.engine.sharing import SHARING
-from perdure.engine.stores import STORES, create
+from perdure.engine.stores import STORES, create, import_table
 from perdure.errors import LoadError, PerdureError
 from perdure.persistence.keys import ExportId, StoreKey
 from perdure.persistence.reader import Reader

@@ -20,7 +20,7 @@ from moto.core.base_backend import AccountSpecificBackend, BackendDict, BaseBack
 
 from perdure.engine import outward, special
 from perdure.engine.quirks import executions, timers
-from perdure.engine.stores import STORES, module_of, table_of
+from perdure.engine.stores import NEVER_STATE, STORES, import_table, module_of, table_of
 from perdure.persistence.keys import StoreKey
 
 # Classes of other packages that moto keeps in its stores as plain data.
@@ -33,9 +33,6 @@ BORROWED = {
 
 # Packages of moto whose objects belong to whoever holds them.
 SHARED_PACKAGES = frozenset({"core", "utilities", "moto_api", "packages"})
-
-# Modules that are servers or tools; importing one is no part of loading state.
-NEVER_STATE = ("moto.server", "moto.moto_server", "moto.moto_proxy")
 
 # Default factories that are lambdas or classes in moto: where they are made, and
 # what is equal to them.  A function cannot be stored, only named.
@@ -210,24 +207,6 @@ class _Factories(Mapping[str, Callable[[], Any]]):
 
     def __len__(self) -> int:
         return len(MOTO_FACTORIES) + len(MOTO_FACTORY_CLASSES)
-
-
-def import_table(module: str) -> BackendDict[Any]:
-    """The ``BackendDict`` of a moto module, imported if need be; ``LookupError``."""
-    table = table_of(module)
-    if table is not None:
-        return table
-    if not module.isidentifier() or f"moto.{module}".startswith(NEVER_STATE):
-        raise LookupError(f"no moto module {module!r}")
-    for name in (f"moto.{module}.models", f"moto.{module}"):
-        try:
-            found = importlib.import_module(name)
-        except ImportError:
-            continue
-        for value in vars(found).values():
-            if isinstance(value, BackendDict) and module_of(value.backend) == module:
-                return value
-    raise LookupError(f"no moto module {module!r} with stores")
 
 
 def _may_be_state(module: str, name: str) -> bool:

@@ -11,7 +11,9 @@ A quarantined store is never created anew: its look-ups raise.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 from moto.core.base_backend import AccountSpecificBackend, BackendDict, BaseBackend
@@ -20,6 +22,9 @@ from moto.settings import allow_unknown_region
 from perdure.persistence.keys import StoreKey
 
 Loader = Callable[[StoreKey], None]
+
+# Modules that are servers or tools; importing one is no part of loading state.
+NEVER_STATE = ("moto.server", "moto.moto_server", "moto.moto_proxy")
 
 
 class QuarantinedError(BaseException):
@@ -65,7 +70,7 @@ class Stores:
 
     def living(self) -> Iterator[tuple[StoreKey, BaseBackend]]:
         """Every store in memory."""
-        for table in list(BackendDict._instances):
+        for table in _tables():
             for account, regions in list(dict.items(table)):
                 for region, backend in list(dict.items(regions)):
                     yield StoreKey(module_of(table.backend), account, region), backend
@@ -116,6 +121,26 @@ STORES = Stores()
 _TABLES: dict[str, BackendDict[Any]] = {}
 
 
+class _InUse(list[Any]):
+    """moto's list of services in use, which counts those that are known from disk.
+
+    Tagging lists the services that have stores.  One whose stores are not loaded is
+    not even imported, and would look as if it had none.
+    """
+
+    def __iter__(self) -> Iterator[Any]:
+        for module in {key.module for key in STORES.unloaded | STORES.quarantined.keys()}:
+            # A module this moto does not have holds nothing that moto could list.
+            with suppress(LookupError):
+                _open_accounts(import_table(module))
+        return super().__iter__()
+
+
+def _tables() -> list[BackendDict[Any]]:
+    """Every table that was used, without importing those that were not."""
+    return list(list.__iter__(BackendDict._instances))
+
+
 def module_of(cls: type) -> str:
     """The moto module a class belongs to: ``moto.sqs.models`` -> ``sqs``."""
     parts = cls.__module__.split(".")
@@ -126,10 +151,28 @@ def table_of(module: str) -> BackendDict[Any] | None:
     """The ``BackendDict`` of a moto module, if one was used."""
     found = _TABLES.get(module)
     if found is None:
-        for table in BackendDict._instances:
+        for table in _tables():
             _TABLES[module_of(table.backend)] = table
         found = _TABLES.get(module)
     return found
+
+
+def import_table(module: str) -> BackendDict[Any]:
+    """The ``BackendDict`` of a moto module, imported if need be; ``LookupError``."""
+    table = table_of(module)
+    if table is not None:
+        return table
+    if not module.isidentifier() or f"moto.{module}".startswith(NEVER_STATE):
+        raise LookupError(f"no moto module {module!r}")
+    for name in (f"moto.{module}.models", f"moto.{module}"):
+        try:
+            found = importlib.import_module(name)
+        except ImportError:
+            continue
+        for value in vars(found).values():
+            if isinstance(value, BackendDict) and module_of(value.backend) == module:
+                return value
+    raise LookupError(f"no moto module {module!r} with stores")
 
 
 def create(regions: AccountSpecificBackend[Any], region: str) -> BaseBackend:
@@ -181,7 +224,9 @@ def _get_account(table: BackendDict[Any], account: str) -> AccountSpecificBacken
 
 def _open_accounts(table: BackendDict[Any]) -> None:
     module = module_of(table.backend)
-    for account in {key.account for key in STORES.unloaded if key.module == module}:
+    # Those set aside too: left out, they would look as if they were empty.
+    known = STORES.unloaded | STORES.quarantined.keys()
+    for account in {key.account for key in known if key.module == module}:
         _get_account(table, account)
 
 
@@ -217,6 +262,7 @@ def install() -> None:
     AccountSpecificBackend.__contains__ = _contains_region
     BackendDict.__contains__ = _seeing_accounts("__contains__")
     BackendDict.__hash__ = _hash_by_identity
+    BackendDict._instances = _InUse(BackendDict._instances)
     BackendDict._create_account_specific_backend = _create_account
 
 
@@ -244,6 +290,6 @@ def _create_account(table: BackendDict[Any], account: str) -> None:
                 additional_regions=table._additional_regions,
             ),
         )
-    if not any(known is table for known in BackendDict._instances):
+    if not any(known is table for known in _tables()):
         BackendDict._instances.append(table)
         _TABLES[module_of(table.backend)] = table

@@ -51,7 +51,7 @@ def moto(engine: Engine) -> Any:
     import importlib
 
     def store(module: str, region: str = REGION, account: str = ACCOUNT) -> Any:
-        from perdure.engine.policy import import_table
+        from perdure.engine.stores import import_table
 
         importlib.import_module(f"moto.{module}.models")
         return import_table(module)[account][region]

@@ -10,8 +10,8 @@ import pytest
 from moto.core.base_backend import AccountSpecificBackend, BackendDict, BaseBackend
 from tests.unit.engine.conftest import ACCOUNT, REGION, Disk, key
 
-from perdure.engine.policy import import_table
 from perdure.engine.services import module_names
+from perdure.engine.stores import import_table
 
 # Modules that answer calls out of the stores of another one.
 WITHOUT_STORES = {"apigatewaymanagementapi", "bedrockruntime", "ec2instanceconnect"}

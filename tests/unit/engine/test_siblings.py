@@ -84,6 +84,20 @@ def test_a_replica_follows_its_secret_after_a_restart(disk: Disk, moto: Any) -> 
     assert there.secrets["name"].source is here.secrets["name"]
 
 
+def test_a_key_and_its_replicas_know_of_new_ones_after_a_restart(disk: Disk, moto: Any) -> None:
+    """A replica made after the restart is listed by the primary and by the older replicas."""
+    made = moto.store("kms", HERE).create_key("", "", "", "", None, multi_region=True)
+    moto.store("kms", HERE).replicate_key(made.id, THERE)
+    disk.save()
+
+    disk.restart()
+    moto.store("kms", HERE).replicate_key(made.id, "eu-west-1")
+
+    for region in (HERE, THERE, "eu-west-1"):
+        known = moto.store("kms", region).keys[made.id].multi_region_configuration
+        assert {row["Region"] for row in known["ReplicaKeys"]} == {THERE, "eu-west-1"}
+
+
 def test_stores_that_share_nothing_are_left_as_they_are(disk: Disk, moto: Any) -> None:
     """Two regions of a service have no ids to carry if they hold nothing in common."""
     moto.store("sqs", HERE).create_queue("one", {})

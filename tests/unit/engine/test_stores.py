@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
+from moto.core.base_backend import BackendDict
 from tests.unit.engine.conftest import ACCOUNT, REGION, Disk, is_living, key
 
+from perdure.engine.calls import Call
 from perdure.engine.core import Engine, stores_by_state
-from perdure.engine.policy import import_table
-from perdure.engine.stores import STORES, QuarantinedError, UnknownRegionError, module_of
+from perdure.engine.stores import (
+    STORES,
+    QuarantinedError,
+    UnknownRegionError,
+    import_table,
+    module_of,
+)
 
 
 def test_a_look_up_makes_a_store_and_notes_it(engine: Engine, moto: Any) -> None:
@@ -181,3 +189,75 @@ def test_stores_are_told_by_state(disk: Disk, moto: Any) -> None:
     assert stores_by_state()[key("sqs")] == "saved"
     moto.store("sqs")  # whoever looks it up may change it
     assert stores_by_state()[key("sqs")] == "changed"
+
+
+def test_a_service_that_is_only_on_disk_counts_as_in_use(disk: Disk, moto: Any) -> None:
+    """Moto's list of services in use holds those whose stores nobody has asked for yet."""
+    moto.store("sqs").create_queue("q", {"team": "a"})
+    disk.save()
+    disk.restart()
+    _forget_that_it_was_used("sqs")
+
+    assert tagged_by_moto() == ["arn:aws:sqs:us-east-1:000000000000:q"]
+
+
+def test_a_quarantined_service_is_not_listed_as_empty(disk: Disk, moto: Any) -> None:
+    """A list of all services' resources is refused while a store of one is set aside."""
+    moto.store("sqs").create_queue("q", {"team": "a"})
+    disk.save()
+    disk.files.clear()
+    disk.restart()
+    with pytest.raises(QuarantinedError):
+        moto.store("sqs")
+    _forget_that_it_was_used("sqs")
+
+    with pytest.raises(QuarantinedError):
+        tagged_by_moto()
+
+
+def test_a_service_moto_does_not_have_is_passed_over(disk: Disk, moto: Any) -> None:
+    """A store of an unknown module keeps no other service from being listed."""
+    moto.store("sqs").create_queue("q", {"team": "a"})
+    STORES.unloaded.add(key("nosuchmodule"))
+
+    assert tagged_by_moto() == ["arn:aws:sqs:us-east-1:000000000000:q"]
+
+
+def _forget_that_it_was_used(module: str) -> None:
+    """As in a new process: moto has not seen the service."""
+    table = import_table(module)
+    dict.clear(table)
+    for index, known in enumerate(list.__iter__(BackendDict._instances)):
+        if known is table:
+            del BackendDict._instances[index]
+            return
+
+
+def tagged_by_moto() -> list[str]:
+    """The queues that moto's Resource Groups Tagging finds."""
+    from moto.core.resource_tagging import iter_taggable_backends
+
+    found = (b.iter_tagged_resources() for b in iter_taggable_backends(ACCOUNT, REGION))
+    arns = [resource.arn for resources in found for resource in resources]
+    return [arn for arn in arns if ":sqs:" in arn]
+
+
+@pytest.mark.parametrize(
+    ("module", "account", "loads"),
+    [
+        ("sqs", ACCOUNT, True),
+        ("sns", ACCOUNT, False),
+        ("sqs", "123456789012", False),
+        ("resourcegroupstaggingapi", ACCOUNT, True),
+    ],
+)
+def test_a_call_that_will_load_is_told(
+    disk: Disk, moto: Any, module: str, account: str, loads: bool
+) -> None:
+    """A call is known to load if a store of its service, or of any it lists, is not loaded."""
+    moto.store("sqs").create_queue("q", {})
+    disk.save()
+    disk.restart()
+
+    call = SimpleNamespace(service=SimpleNamespace(module=module), account=account)
+    assert disk.engine.would_load(cast("Call", call)) is loads

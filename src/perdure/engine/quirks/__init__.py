@@ -7,6 +7,7 @@ threads     moto's threads run under the engine lock
 executions  Step Functions' state machines really run
 jobs        a Batch job that fails says why
 timers      SWF timers go on after a restart
+copies      a KMS key and its replicas share what moto lets them share
 beside      what moto keeps beside its model becomes part of it
 queues      each pass over a queue's messages reads the clock once
 speed       work moto repeats in every call though it never changes
@@ -17,6 +18,7 @@ from __future__ import annotations
 from perdure.engine import outward
 from perdure.engine.quirks import (
     beside,
+    copies,
     executions,
     identity,
     jobs,
@@ -30,6 +32,9 @@ from perdure.engine.quirks import (
 
 def install() -> None:
     """Put all of them in place.  Once per process, before any call."""
-    for quirk in (identity, tracking, polling, queues, threads, executions, jobs, beside, speed):
+    for quirk in (
+        *(identity, tracking, polling, queues, threads),
+        *(executions, jobs, beside, copies, speed),
+    ):
         quirk.install()
     outward.install()
