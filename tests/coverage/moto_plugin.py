@@ -34,6 +34,7 @@ from moto.core.botocore_stubber import BotocoreStubber
 from moto.core.config import default_user_config
 from moto.core.models import botocore_stubber
 from moto.core.request import normalize_request
+from moto.core.responses import BaseResponse
 
 CONFIG_OF_MOTO = json.loads(json.dumps(default_user_config))
 
@@ -42,6 +43,7 @@ from perdure.engine.calls import Answer, Call  # noqa: E402
 from perdure.engine.loading import connected  # noqa: E402
 from perdure.engine.lock import ENGINE_LOCK  # noqa: E402
 from perdure.engine.quirks import executions  # noqa: E402
+from perdure.engine.quirks.identity import REGION  # noqa: E402
 from perdure.engine.quirks.polling import ParkedError  # noqa: E402
 from perdure.engine.sharing import SHARING  # noqa: E402
 from perdure.engine.stores import STORES  # noqa: E402
@@ -233,6 +235,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--sweep-plain", action="store_true", help="record only: plain moto")
 
 
+def _identify_moto_itself(originals: dict[str, Any]) -> None:
+    """Calls of moto's own API do not come through the engine; moto knows whose they are."""
+    for name, original in originals.items():
+        ours = getattr(BaseResponse, name)
+
+        def either(
+            response: Any, *arguments: Any, _ours: Any = ours, _original: Any = original
+        ) -> Any:
+            request = arguments[0] if arguments else response.normalized_request
+            known = REGION in getattr(request, "environ", {})
+            return (_ours if known else _original)(response, *arguments)
+
+        setattr(BaseResponse, name, either)
+
+
 def _spare_repeated_work() -> None:
     """What moto's tests do anew for every test, in both runs: half of their time.
 
@@ -253,7 +270,10 @@ def pytest_configure(config: pytest.Config) -> None:
     global SWEEP  # noqa: PLW0603 - one per process, as the engine
     if config.getoption("--sweep-plain"):
         return
+    names = ("get_region_from_url", "get_current_account", "get_access_key")
+    originals = {name: getattr(BaseResponse, name) for name in names}
     SWEEP = sweep = Sweep()
+    _identify_moto_itself(originals)
     _frozen_clock_rows()
     BotocoreStubber.process_request = sweep.process_request
     BackendDict.reset = classmethod(lambda _: sweep.reset())
