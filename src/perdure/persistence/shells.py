@@ -49,6 +49,8 @@ INERT_BASES: tuple[type, ...] = (
     collections.abc.Mapping,
     collections.abc.MutableSequence,
     collections.abc.Sequence,
+    collections.abc.MutableSet,
+    collections.abc.Set,
     collections.abc.Collection,
     collections.abc.Iterable,
     collections.abc.Iterator,

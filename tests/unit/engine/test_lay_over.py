@@ -80,3 +80,23 @@ def test_a_store_that_answers_for_another_keeps_its_own_attributes(disk: Disk, m
     assert object.__getattribute__(simple, "__dict__") is not real.__dict__
     assert simple.backend is real
     assert disk.reports == {}
+
+
+def test_a_users_groups_keep_their_order(disk: Disk, moto: Any) -> None:
+    """A set whose order is seen in pages of an answer is listed alike after a load."""
+    store = moto.store("cognitoidp")
+    pool = store.create_user_pool("pool", {}).id
+    store.admin_create_user(pool, "ann", None, None, [])
+    for number in range(20):
+        store.create_group(pool, f"group-{number}", "", None, None)
+        store.admin_add_user_to_group(pool, f"group-{number}", "ann")
+    store.admin_remove_user_from_group(pool, "group-3", "ann")
+    before = [group.group_name for group in store.admin_list_groups_for_user(pool, "ann")[0]]
+    disk.save()
+    disk.restart()
+
+    store = moto.store("cognitoidp")
+    groups = store.admin_list_groups_for_user(pool, "ann")[0]
+    assert [group.group_name for group in groups] == before
+    assert before == [f"group-{number}" for number in range(20) if number != 3]
+    assert all(groups[0] in user.groups for user in groups[0].users)

@@ -8,6 +8,7 @@ executions  Step Functions' state machines really run
 jobs        a Batch job that fails says why
 timers      SWF timers go on after a restart
 copies      a KMS key and its replicas share what moto lets them share
+order       sets whose order reaches an answer keep it
 beside      what moto keeps beside its model becomes part of it
 queues      each pass over a queue's messages reads the clock once
 speed       work moto repeats in every call though it never changes
@@ -22,6 +23,7 @@ from perdure.engine.quirks import (
     executions,
     identity,
     jobs,
+    order,
     polling,
     queues,
     speed,
@@ -34,7 +36,7 @@ def install() -> None:
     """Put all of them in place.  Once per process, before any call."""
     for quirk in (
         *(identity, tracking, polling, queues, threads),
-        *(executions, jobs, beside, copies, speed),
+        *(executions, jobs, beside, copies, order, speed),
     ):
         quirk.install()
     outward.install()
