@@ -12,13 +12,18 @@ import sys
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from platform import python_version
 from typing import Any
 
+import moto
 from moto.core.base_backend import AccountSpecificBackend, BackendDict, BaseBackend
 
+from perdure import __version__
 from perdure.engine import outward, special
 from perdure.engine.stores import STORES, module_of, table_of
+from perdure.engine.translation import Translation, translation_of
 from perdure.persistence.keys import StoreKey
+from perdure.persistence.statefile import StateFile
 
 # Classes of other packages that moto keeps in its stores as plain data.
 BORROWED = {
@@ -146,6 +151,18 @@ class MotoPolicy:
         module = module_of(cls)
         return None if module in SHARED_PACKAGES else module
 
+    def translation(self, state: StateFile) -> Translation | None:
+        """What brings a file of an older moto up to date; None for one of this moto."""
+        return translation_of(state)
+
+    def incomplete(self, key: StoreKey) -> tuple[str, ...]:
+        """Attributes that objects of a store lack since it was brought up to date."""
+        return STORES.incomplete.get(key, ())
+
+    def versions(self) -> dict[str, str]:
+        """What runs."""
+        return {"perdure": __version__, "moto": moto.__version__, "python": python_version()}
+
     def attributes_for(self, cls: type) -> Callable[[Any], dict[str, Any]] | None:
         """Of a thread only what moto added is state; of a table of methods, their names."""
         if issubclass(cls, threading.Thread):
@@ -257,9 +274,13 @@ def state_of(backend: BaseBackend) -> dict[str, Any]:
     return {name: value for name, value in attributes.items() if name not in fresh}
 
 
-def lay_over(backend: BaseBackend, attributes: dict[str, Any]) -> None:
-    """Give a fresh store the attributes that were saved."""
+def lay_over(
+    backend: BaseBackend, attributes: dict[str, Any], translation: Translation | None = None
+) -> None:
+    """Give a fresh store the attributes that were saved, maybe by an older moto."""
     module = module_of(type(backend))
+    if translation is not None:
+        translation.apply_to_store(type(backend), attributes)
     before = {id(value): name for name, value in backend.__dict__.items()}
     for name in FRESH_ATTRIBUTES.get(module, ()):
         attributes.pop(name, None)

@@ -26,8 +26,15 @@ from typing import Any
 
 from perdure.errors import CorruptionError, HostileStateError, LoadError
 from perdure.persistence import wire
-from perdure.persistence.keys import ExportId
-from perdure.persistence.policy import FACTORIES, INERT, INERT_ARGUMENTS, Exports, Policy
+from perdure.persistence.keys import ExportId, StoreKey
+from perdure.persistence.policy import (
+    FACTORIES,
+    INERT,
+    INERT_ARGUMENTS,
+    Exports,
+    Policy,
+    Translation,
+)
 from perdure.persistence.shells import (
     UnfitClassError,
     container_of,
@@ -35,7 +42,8 @@ from perdure.persistence.shells import (
     has_own_hash,
     shell_class,
 )
-from perdure.persistence.statefile import StateFile
+from perdure.persistence.statefile import ClassRow, StateFile
+from perdure.persistence.versions import said
 
 _HELD = (list, dict, collections.OrderedDict, collections.defaultdict)
 
@@ -81,6 +89,11 @@ class Reader:
         self._members: dict[int, tuple[Enum, dict[str, Any]]] = {}
         self._classes: list[type] = []
         self._shells: list[type] = []
+        self._translation: Translation | None = None
+        # By store: those of files that an older engine wrote.
+        self.translations: dict[StoreKey, Any] = {}
+        self._translated: list[tuple[Translation, list[tuple[Any, type]]]] = []
+        self._state: StateFile | None = None
         self._path = Path()
         self._gc_was_enabled = gc.isenabled()
         gc.disable()
@@ -106,8 +119,10 @@ class Reader:
             CorruptionError: The payload is not what a writer makes.
             LoadError: A class or object it needs does not exist (any more).
         """
-        self._path = path
-        self._classes = [self._find(module, name) for module, name in state.graph.classes]
+        self._path, self._state = path, state
+        self._translation = self.policy.translation(state)
+        first = len(self._settling)
+        self._classes = [self._find(ClassRow(*row)) for row in state.graph.classes]
         # A member of an enumeration is looked up, never built.
         self._shells = [
             type(None) if issubclass(cls, Enum) else shell_class(cls) for cls in self._classes
@@ -121,6 +136,9 @@ class Reader:
         except Exception as error:
             # Whatever the opcodes of a damaged payload run into: the pickle
             # module documents no bound on it.
+            if self._translation is not None:
+                # Its checksum is right: a class that is built in another way now.
+                raise LoadError(str(state.key), f"{error!r} ({self._who()})"[:400]) from error
             raise CorruptionError(
                 path, "payload", expected="a state graph", found=repr(error)[:200]
             ) from error
@@ -129,6 +147,9 @@ class Reader:
                 path, "payload", expected="a dict of attributes", found=type(attributes).__name__
             )
         self._check_guards()
+        if self._translation is not None:
+            self.translations[state.key] = self._translation
+            self._translated.append((self._translation, self._settling[first:]))
         return attributes
 
     def settle(self) -> None:
@@ -137,6 +158,9 @@ class Reader:
             self._release()
             for shell, cls in self._settling:
                 give_class(shell, cls)
+            for translation, objects in self._translated:
+                # First: a hash may ask for an attribute that is new.
+                translation.apply(objects)
             hashed = {cls for _, cls in self._settling if has_own_hash(cls)}
             if hashed:
                 _rehash(hashed)
@@ -161,6 +185,8 @@ class Reader:
         cls = self._classes[index]
         container = container_of(cls)
         if container is object:
+            if self._translation is not None:
+                raise LoadError(f"in {self._path.name}", f"{cls.__qualname__} changed its base")
             raise HostileStateError(self._path, f"content for {cls.__qualname__}")
         shell: Callable[..., Any] = self._shells[index]
         if container is collections.defaultdict:
@@ -191,6 +217,8 @@ class Reader:
 
     def _member(self, index: int, name: str) -> Any:
         cls = self._classes[index]
+        if self._translation is not None:
+            name = self._translation.member_name(cls, name)
         if not issubclass(cls, Enum) or name not in cls.__members__:
             raise LookupError(f"{cls.__qualname__} has no member {name!r}")
         member = cls.__members__[name]
@@ -224,16 +252,24 @@ class Reader:
 
     # --------------------------------------------------------------- guards
 
-    def _find(self, module: str, name: str) -> type:
+    def _find(self, row: ClassRow) -> type:
+        module, name = row[:2]
+        if self._translation is not None:
+            module, name = self._translation.class_name(row)
         try:
             cls = self.policy.find_class(module, name)
             if not issubclass(cls, Enum):
                 shell_class(cls)
         except UnfitClassError as error:
-            raise LoadError(f"in {self._path.name}", str(error)) from error
+            raise LoadError(f"in {self._path.name}", f"{error} ({self._who()})") from error
         except LookupError as error:
-            raise LoadError(f"in {self._path.name}", f"no class {module}.{name}") from error
+            reason = f"no class {module}.{name} ({self._who()})"
+            raise LoadError(f"in {self._path.name}", reason) from error
         return cls
+
+    def _who(self) -> str:
+        written_by = {} if self._state is None else self._state.written_by
+        return f"written by {said(written_by) or 'nobody'}; this is {said(self.policy.versions())}"
 
     def _guard(self, living: Any) -> Any:
         if id(living) not in self._guarded:
@@ -264,6 +300,7 @@ class Reader:
 
     def _end(self) -> None:
         self._settling.clear()
+        self._translated.clear()
         if self._gc_was_enabled:
             gc.enable()
 

@@ -1,0 +1,150 @@
+"""The objects of a state file that an older moto wrote, brought up to date.
+
+In this order, per object: the rows of ``migrations.TABLE`` from the file's version
+(not included) to the running one, then defaults for what constructors set today.
+What still lacks is *incomplete*: the store works, the log and ``/health`` name the
+attribute, and calls that read it may fail.  A store that is incomplete stays so in
+its next file, whichever moto writes it, until nothing lacks any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import moto
+from packaging.version import Version
+
+from perdure.engine import migrations
+from perdure.engine.constructors import Default, defaults_of
+from perdure.engine.migrations import Added, Dropped, Moved, Renamed, Retyped, Row
+from perdure.errors import LoadError
+from perdure.persistence.statefile import ClassRow, StateFile
+
+_ABSENT: Any = object()
+
+
+@dataclass(slots=True)
+class _Plan:
+    """What is to be done with the objects of one class."""
+
+    rows: list[Row]
+    added: dict[str, Default | None]
+
+
+@dataclass(slots=True)
+class Translation:
+    """For one file.  ``incomplete`` is known once it was applied."""
+
+    store: str
+    since: Version
+    known: dict[tuple[str, str], frozenset[str]]
+    incomplete: set[str] = field(default_factory=set)
+    _plans: dict[type, _Plan] = field(default_factory=dict)
+
+    def class_name(self, row: ClassRow) -> tuple[str, str]:
+        """Module and name of the class today."""
+        found = row.module, row.name
+        for step in self._rows():
+            if isinstance(step, Moved) and _full(step.was) == found:
+                found = _full(step.cls)
+        attributes = frozenset(row.attributes)
+        self.known[found] = self.known.get(found, attributes) & attributes
+        return found
+
+    def member_name(self, cls: type, name: str) -> str:
+        """The name of a member of an enumeration today."""
+        for step in self._rows():
+            if isinstance(step, Renamed) and _is(cls, step.cls) and step.was == name:
+                name = step.name
+        return name
+
+    def apply(self, objects: Iterable[tuple[Any, type]]) -> None:
+        """Bring objects up to date that just got their classes."""
+        for value, cls in objects:
+            plan = self._plans.get(cls)
+            if plan is None:
+                plan = self._plans[cls] = self._plan(cls)
+            if plan.rows or plan.added:
+                self._apply(value, cls, plan)
+
+    def apply_to_store(self, cls: type, attributes: dict[str, Any]) -> None:
+        """Bring a store's own attributes up to date, before they are laid over a fresh one."""
+        for row in self._rows():
+            if _is(cls, row.cls):
+                self._step(row, attributes, None)
+
+    def _rows(self) -> Iterable[Row]:
+        return _rows_after(self.since, migrations.TABLE)
+
+    def _plan(self, cls: type) -> _Plan:
+        known = self.known.get((cls.__module__, cls.__qualname__), frozenset())
+        rows = [row for row in self._rows() if _is(cls, row.cls)]
+        added = {name: make for name, make in defaults_of(cls).items() if name not in known}
+        return _Plan(rows, added)
+
+    def _apply(self, value: Any, cls: type, plan: _Plan) -> None:
+        attributes: dict[str, Any] | None = getattr(value, "__dict__", None)
+        if attributes is None:
+            return
+        for row in plan.rows:
+            self._step(row, attributes, value)
+        for name, make in plan.added.items():
+            if name in attributes:
+                continue
+            if make is not None:
+                attributes[name] = make()
+            elif not hasattr(cls, name):
+                self.incomplete.add(f"{cls.__qualname__}.{name}")
+
+    def _step(self, row: Row, attributes: dict[str, Any], value: Any) -> None:
+        """Apply one row to an object's attributes, or with no ``value`` to a store's."""
+        try:
+            if isinstance(row, Renamed):
+                old = attributes.pop(row.was, _ABSENT)
+                if old is not _ABSENT:
+                    attributes.setdefault(row.name, old)
+            elif isinstance(row, Dropped):
+                attributes.pop(row.name, None)
+            elif isinstance(row, Retyped) and row.name in attributes:
+                attributes[row.name] = row.convert(attributes[row.name])
+            elif isinstance(row, Added) and row.name not in attributes and value is not None:
+                attributes[row.name] = row.make(value)
+        except Exception as error:
+            # The table's functions take what that moto wrote, and this is not it.
+            name = f"{row.cls}.{getattr(row, 'name', '')}"
+            raise LoadError(
+                self.store, f"{name} cannot be brought up to date: {error!r}"
+            ) from error
+
+
+def translation_of(state: StateFile) -> Translation | None:
+    """What makes of a file's objects those of the running moto; None = they are."""
+    written = state.written_by.get("moto", moto.__version__)
+    if written == moto.__version__ and not state.graph.incomplete:
+        return None
+    try:
+        since = Version(written)
+    except ValueError as error:
+        raise LoadError(str(state.key), f"{written!r} is no version of moto"[:200]) from error
+    return Translation(str(state.key), since, {})
+
+
+@cache
+def _rows_after(since: Version, table: tuple[Row, ...]) -> tuple[Row, ...]:
+    """The rows between two versions, oldest first."""
+    running = Version(moto.__version__)
+    found = [row for row in table if since < Version(row.since) <= running]
+    return tuple(sorted(found, key=lambda row: Version(row.since)))
+
+
+def _full(name: str) -> tuple[str, str]:
+    module, _, qualname = name.partition(":")
+    return f"moto.{module}", qualname
+
+
+def _is(cls: type, name: str) -> bool:
+    wanted = _full(name)
+    return any((each.__module__, each.__qualname__) == wanted for each in cls.__mro__)
