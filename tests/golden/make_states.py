@@ -26,8 +26,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import contextmanager
 from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
@@ -36,11 +37,14 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 sys.path.insert(0, str(ROOT))
 
-from tests.golden import scenes, scenes_apps, scenes_more  # noqa: E402
-from tests.golden.scenes import SCENES  # noqa: E402
+from tests.golden import scenes_apps, scenes_more  # noqa: E402
+from tests.golden.scenes import SCENES, Read  # noqa: E402
+
+assert scenes_apps
+assert scenes_more  # importing them makes their scenes known
 
 STATES = HERE / "states"
-STARTED = (scenes, scenes_apps, scenes_more)
+ADDRESS = "http://this.server"
 SHIM = """
 import sys, types
 try:
@@ -68,13 +72,22 @@ main()
 """
 
 
+@cache
+def session() -> Any:
+    """One for all clients: it reads a service's model once, which takes long."""
+    import boto3
+
+    return boto3.session.Session()
+
+
 class Client:
-    """Calls a server as ``scenes`` want it: plain data in, plain data out."""
+    """Calls a server as ``scenes`` want it: plain data in, plain data out.
+
+    The server's own address goes by ``ADDRESS`` in what is kept and compared.
+    """
 
     def __init__(self, url: str) -> None:
-        import boto3
-
-        self.url, self.session = url, boto3.session.Session()
+        self.url = url
         self.made: dict[Any, Any] = {}
 
     def __call__(
@@ -84,7 +97,7 @@ class Client:
         if wanted not in self.made:
             from botocore.config import Config
 
-            self.made[wanted] = self.session.client(
+            self.made[wanted] = session().client(
                 service,
                 region_name="us-east-1",
                 endpoint_url=self.url,
@@ -96,9 +109,19 @@ class Client:
                     inject_host_prefix=False,
                 ),
             )
+        parameters = replaced(parameters, ADDRESS, self.url)
         answer = getattr(self.made[wanted], operation)(**parameters)
         answer.pop("ResponseMetadata", None)
-        return plain(answer)
+        return replaced(plain(answer), self.url, ADDRESS)
+
+
+def replaced(value: Any, old: str, new: str) -> Any:
+    """The same data with one text for another in all its texts."""
+    if isinstance(value, dict):
+        return {k: replaced(v, old, new) for k, v in value.items()}
+    if isinstance(value, list):
+        return [replaced(v, old, new) for v in value]
+    return value.replace(old, new) if isinstance(value, str) else value
 
 
 def plain(value: Any) -> Any:
@@ -157,17 +180,19 @@ def record(aws: Client) -> dict[str, Any]:
     expected: dict[str, Any] = {}
     for name, scene in SCENES.items():
         try:
-            kept = plain(scene.create(aws))
-        except Exception as error:
-            raise RuntimeError(f"scene {name}") from error
-        expected[name] = {"kept": kept}
+            expected[name] = {"kept": plain(scene.create(aws))}
+        except Exception as error:  # noqa: BLE001 - an old moto may lack what a scene needs
+            expected[name] = {"refused": str(error)}
+            print(f"{name}: {error}")  # noqa: T201
     for name, scene in SCENES.items():
+        if "refused" in expected[name]:
+            continue
         kept = expected[name]["kept"]
         expected[name]["answers"] = [answer_of(aws, read) for read in scene.reads(kept)]
     return expected
 
 
-def answer_of(aws: Client, read: scenes.Read) -> Any:
+def answer_of(aws: Client, read: Read) -> Any:
     """The answer of one read; an error by its code."""
     service, operation, parameters = read
     try:
@@ -202,8 +227,8 @@ def main() -> None:
         (state / "LOCK").unlink()
         target.mkdir(parents=True)
         shutil.copytree(state, target / "state")
-    text = json.dumps(expected, indent=1, sort_keys=True)
-    (target / "expected.json").write_text(text + "\n")
+    rows = [f"{json.dumps(name)}: {json.dumps(said)}" for name, said in expected.items()]
+    (target / "expected.json").write_text("{\n" + ",\n".join(rows) + "\n}\n")
     size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
     print(f"{target.name}: {size / 1024:.0f} KB")  # noqa: T201
 

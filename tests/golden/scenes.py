@@ -459,7 +459,7 @@ class Cloudwatch:
             ComparisonOperator="GreaterThanThreshold",
             Statistic="Sum",
         )
-        data = [{"MetricName": "m", "Value": 2.0, "Timestamp": dt.datetime.now(dt.UTC)}]
+        data = [{"MetricName": "m", "Value": 2.0}]
         aws("cloudwatch", "put_metric_data", Namespace="n", MetricData=data)
         aws("cloudwatch", "put_dashboard", DashboardName="d", DashboardBody='{"widgets": []}')
         return {}

@@ -430,20 +430,12 @@ class Ses:
         aws("ses", "verify_email_identity", EmailAddress="a@example.com")
         template = {"TemplateName": "t", "SubjectPart": "s", "TextPart": "x", "HtmlPart": "y"}
         aws("ses", "create_template", Template=template)
-        aws("sesv2", "create_contact_list", ContactListName="list")
-        aws("sesv2", "create_contact", ContactListName="list", EmailAddress="b@example.com")
         return {}
 
     def reads(kept: Kept) -> list[Read]:
         return [
             ("ses", "list_identities", {}),
             ("ses", "get_template", {"TemplateName": "t"}),
-            ("sesv2", "get_contact_list", {"ContactListName": "list"}),
-            (
-                "sesv2",
-                "get_contact",
-                {"ContactListName": "list", "EmailAddress": "b@example.com"},
-            ),
         ]
 
     def use(aws: Aws, kept: Kept) -> None:
@@ -455,6 +447,26 @@ class Ses:
             Destination={"ToAddresses": ["b@example.com"]},
             Message=body,
         )
+
+
+@scene
+class Sesv2:
+    def create(aws: Aws) -> Kept:
+        aws("sesv2", "create_contact_list", ContactListName="list")
+        aws("sesv2", "create_contact", ContactListName="list", EmailAddress="b@example.com")
+        return {}
+
+    def reads(kept: Kept) -> list[Read]:
+        return [
+            ("sesv2", "get_contact_list", {"ContactListName": "list"}),
+            (
+                "sesv2",
+                "get_contact",
+                {"ContactListName": "list", "EmailAddress": "b@example.com"},
+            ),
+        ]
+
+    def use(aws: Aws, kept: Kept) -> None:
         aws("sesv2", "list_contacts", ContactListName="list")
         aws("sesv2", "delete_contact", ContactListName="list", EmailAddress="b@example.com")
 

@@ -48,7 +48,7 @@ class Ec2:
         aws("ec2", "create_key_pair", KeyName="pair")
         address = aws("ec2", "allocate_address", Domain="vpc")["AllocationId"]
         data = {"InstanceType": "t3.micro", "ImageId": image}
-        aws("ec2", "create_launch_template", LaunchTemplateName="lt", LaunchTemplateData=data)
+        aws("ec2", "create_launch_template", LaunchTemplateName="template", LaunchTemplateData=data)
         return {
             "vpc": vpc,
             "subnet": subnet,
