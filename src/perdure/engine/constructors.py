@@ -2,12 +2,14 @@
 
 An object of an older moto lacks the attributes a newer one's constructor sets, and
 moto's code reads them without asking.  Most are set to a literal, an empty
-container, None or a parameter whose default is one: those can be read off the
-source.  What needs more (a clock, another object, a parameter without a default) is
-not guessed.
+container, None, a parameter whose default is one or a field of the request that was
+not given: those can be read off the source.  What needs more (a clock, another
+object, a parameter without a default) is not guessed.
 
 Only what every way through a constructor sets counts: what is set behind an ``if``
-may be missing from an object of the running moto as well.
+may be missing from an object of the running moto as well.  Where the ways differ, the
+one that counts is that of a caller who gave none of the optional parameters; if that
+cannot be told, there is no default.
 """
 
 from __future__ import annotations
@@ -105,49 +107,124 @@ def _set_by(
     tree = _tree(function)
     if tree is None:
         return {}
-    found: dict[str, Default | None] = {}
     me = tree.args.args[0].arg if tree.args.args else "self"
-    known = _parameters(tree) | names
-    for statement in tree.body:
-        base = _super_call(statement)
-        if base is not None:
-            found.update(_constructor(rest, base, known))
-            continue
-        _follow_names(statement, known)
-        for target, value in _sure(statement, me):
-            found[_mangled(owner, target)] = _default(value, known)
-    found.update((_mangled(owner, name), None) for name in _filled(tree, me) & found.keys())
+    reading = _Reading(owner, me, rest, _parameters(tree) | names)
+    reading.follow(tree.body)
+    found = reading.found
+    found.update((name, None) for name in reading.mangled(_filled(tree, me)) & found.keys())
     return found
 
 
-def _follow_names(statement: ast.stmt, known: dict[str, Any]) -> None:
-    """What a local name stands for from here on; nothing known if that is conditional."""
-    simple = isinstance(statement, ast.Assign) and len(statement.targets) == 1
-    target = statement.targets[0] if simple else None  # type: ignore[attr-defined]
-    made = _default(statement.value, known) if isinstance(target, ast.Name) else None  # type: ignore[attr-defined]
-    for node in ast.walk(statement):
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            known.pop(node.id, None)
-    if isinstance(target, ast.Name) and made is not None:
-        known[target.id] = ast.Constant(made())
+class _Reading:
+    """Follows one constructor, statement by statement."""
+
+    def __init__(self, owner: type, me: str, rest: tuple[type, ...], known: dict[str, Any]) -> None:
+        self.owner, self.me, self.rest, self.known = owner, me, rest, known
+        self.found: dict[str, Default | None] = {}
+
+    def mangled(self, names: set[str]) -> set[str]:
+        """The names as an object's ``__dict__`` has them."""
+        return {_mangled(self.owner, name) for name in names}
+
+    def follow(self, body: list[ast.stmt]) -> None:
+        """Note what a block sets, in order."""
+        for statement in body:
+            base, order = _base_call(statement, self.rest)
+            if base is not None:
+                self.found.update(_constructor(order, base, self.known))
+            elif isinstance(statement, ast.Assign | ast.AnnAssign):
+                self.assign(statement)
+            elif isinstance(statement, ast.If):
+                self.choose(statement)
+            elif isinstance(statement, ast.With):
+                self.follow(statement.body)
+            elif isinstance(statement, ast.Try):
+                ways = [[*statement.body, *statement.orelse]]
+                self.any_of([*ways, *(handler.body for handler in statement.handlers)])
+                self.follow(statement.finalbody)
+            elif isinstance(statement, ast.For | ast.While):
+                self.any_of([statement.body, []])
+
+    def assign(self, statement: ast.Assign | ast.AnnAssign) -> None:
+        """An attribute that is set, or a local name that stands for something from here on."""
+        if statement.value is None:
+            return
+        value = _default(statement.value, self.known)
+        targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+        for target in targets:
+            whole = not isinstance(target, ast.Tuple | ast.List)
+            for part in [target] if whole else target.elts:  # type: ignore[attr-defined]
+                self.note(part, value if whole else None)
+
+    def note(self, target: ast.expr, value: Default | None) -> None:
+        """One target of an assignment."""
+        if isinstance(target, ast.Name):
+            self.known.pop(target.id, None)
+            if value is not None:
+                self.known[target.id] = ast.Constant(value())
+        elif (name := _attribute(target, self.me)) is not None:
+            self.found[_mangled(self.owner, name)] = value
+
+    def choose(self, statement: ast.If) -> None:
+        """The branch that nothing given would take; both, if that cannot be told."""
+        try:
+            taken = _value(statement.test, self.known)
+        except _UnknownError:
+            self.any_of([statement.body, statement.orelse])
+        else:
+            self.follow(statement.body if taken else statement.orelse)
+
+    def any_of(self, ways: list[list[ast.stmt]]) -> None:
+        """One of several blocks runs: sure is what all set, and known what all set alike."""
+        ends = []
+        for way in ways:
+            if any(isinstance(statement, ast.Raise) for statement in way):
+                continue  # makes no object
+            branch = _Reading(self.owner, self.me, self.rest, dict(self.known))
+            branch.follow(way)
+            ends.append(branch)
+        changed = {name for end in ends for name in end.found}
+        for name in changed:
+            if name in self.found or all(name in end.found for end in ends):
+                makes = [end.found.get(name, self.found.get(name)) for end in ends]
+                self.found[name] = makes[0] if _alike(makes) else None
+        lost = {
+            name
+            for end in ends
+            for name in self.known
+            if end.known.get(name) is not self.known[name]
+        }
+        for name in lost:
+            del self.known[name]
+
+
+def _alike(makes: list[Default | None]) -> bool:
+    if any(make is None for make in makes):
+        return False
+    values = [make() for make in makes if make is not None]
+    return all(type(value) is type(values[0]) and value == values[0] for value in values)
+
+
+def _attribute(target: ast.expr, me: str) -> str | None:
+    """The name, if this is an attribute of the object itself."""
+    is_own = isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name)
+    return target.attr if is_own and target.value.id == me else None  # type: ignore[attr-defined]
 
 
 def _filled(tree: ast.FunctionDef, me: str) -> set[str]:
     """Attributes the constructor goes on to fill: what they were set to is not all."""
     found = set()
     for node in ast.walk(tree):
+        held: ast.expr | None = None
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
             held = node.func.value if node.func.attr in _FILLING else None
         elif isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store):
             held = node.value
-        else:
-            held = node.target if isinstance(node, ast.AugAssign) else None
-        if (
-            isinstance(held, ast.Attribute)
-            and isinstance(held.value, ast.Name)
-            and held.value.id == me
-        ):
-            found.add(held.attr)
+        elif isinstance(node, ast.AugAssign):
+            held = node.target
+        name = None if held is None else _attribute(held, me)
+        if name is not None:
+            found.add(name)
     return found
 
 
@@ -190,60 +267,21 @@ def _substituted(value: ast.expr, given: dict[str, Any]) -> Any:
         return ast.Await(value)
 
 
-def _super_call(statement: ast.stmt) -> ast.Call | None:
-    """``super().__init__(...)`` as a statement."""
+def _base_call(
+    statement: ast.stmt, rest: tuple[type, ...]
+) -> tuple[ast.Call | None, tuple[type, ...]]:
+    """``super().__init__(...)`` or ``Base.__init__(self, ...)``, and whose constructor that is."""
     call = statement.value if isinstance(statement, ast.Expr) else None
     if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute):
-        return None
+        return None, ()
     of = call.func.value
-    is_super = isinstance(of, ast.Call) and isinstance(of.func, ast.Name) and of.func.id == "super"
-    return call if is_super and call.func.attr == "__init__" else None
-
-
-def _sure(statement: ast.stmt, me: str) -> Iterator[tuple[str, ast.expr | None]]:
-    """What a statement is sure to set on the object; None where its value is not one."""
-    if isinstance(statement, ast.Assign):
-        for target in statement.targets:
-            yield from _targets(target, statement.value, me)
-    elif isinstance(statement, ast.AnnAssign) and statement.value is not None:
-        yield from _targets(statement.target, statement.value, me)
-    elif isinstance(statement, ast.If):
-        yield from _either([statement.body, statement.orelse], me)
-    elif isinstance(statement, ast.Try):
-        ways = [[*statement.body, *statement.orelse], *(h.body for h in statement.handlers)]
-        yield from _either(ways, me)
-        yield from _all(statement.finalbody, me).items()
-    elif isinstance(statement, ast.With):
-        yield from _all(statement.body, me).items()
-
-
-def _targets(target: ast.expr, value: ast.expr, me: str) -> Iterator[tuple[str, ast.expr | None]]:
-    if isinstance(target, ast.Tuple):
-        for each in target.elts:
-            yield from ((name, None) for name, _ in _targets(each, value, me))
-    elif (
-        isinstance(target, ast.Attribute)
-        and isinstance(target.value, ast.Name)
-        and target.value.id == me
-    ):
-        yield target.attr, value
-
-
-def _all(body: list[ast.stmt], me: str) -> dict[str, ast.expr | None]:
-    return {name: value for statement in body for name, value in _sure(statement, me)}
-
-
-def _either(ways: list[list[ast.stmt]], me: str) -> Iterator[tuple[str, ast.expr | None]]:
-    """What every one of these ways sets; those that raise make no object."""
-    ends = [_all(way, me) for way in ways if not any(isinstance(s, ast.Raise) for s in way)]
-    first = ends[0] if ends else {}
-    for name, value in first.items():
-        if all(name in end for end in ends):
-            yield name, value if all(_same(value, end[name]) for end in ends) else None
-
-
-def _same(one: ast.expr | None, two: ast.expr | None) -> bool:
-    return one is not None and two is not None and ast.dump(one) == ast.dump(two)
+    if call.func.attr != "__init__":
+        return None, ()
+    if isinstance(of, ast.Call) and isinstance(of.func, ast.Name) and of.func.id == "super":
+        return call, rest
+    if isinstance(of, ast.Name) and of.id in (names := [base.__name__ for base in rest]):
+        return ast.Call(call.func, call.args[1:], call.keywords), rest[names.index(of.id) :]
+    return None, ()
 
 
 def _mangled(owner: type, name: str) -> str:
@@ -252,9 +290,7 @@ def _mangled(owner: type, name: str) -> str:
     return name
 
 
-def _default(value: ast.expr | None, known: dict[str, Any]) -> Default | None:
-    if value is None:
-        return None
+def _default(value: ast.expr, known: dict[str, Any]) -> Default | None:
     try:
         return _constant(_value(value, known))
     except _UnknownError:
@@ -274,10 +310,20 @@ def _value(node: Any, known: dict[str, Any], depth: int = 0) -> Any:
         make = _EMPTY.get(node.func.id)
         if make is not None and not node.args and not node.keywords:
             return make()
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+        return _not_given(node, node.func, lambda part: _value(part, known, depth + 1))
     try:
         return ast.literal_eval(node)
     except (ValueError, TypeError, SyntaxError, RecursionError) as error:
         raise _UnknownError from error
+
+
+def _not_given(call: ast.Call, method: ast.Attribute, value: Callable[[Any], Any]) -> Any:
+    """``spec.get("Name")``: what it is for who did not know the name."""
+    is_get = method.attr == "get" and isinstance(method.value, ast.Name) and not call.keywords
+    if not is_get or len(call.args) not in (1, 2) or not isinstance(call.args[0], ast.Constant):
+        raise _UnknownError
+    return value(call.args[1]) if len(call.args) > 1 else None
 
 
 def _chosen(node: ast.BoolOp | ast.IfExp | ast.Compare, value: Callable[[Any], Any]) -> Any:

@@ -29,6 +29,8 @@ from perdure.persistence.statefile import StateFile
 BORROWED = {
     ("requests.structures", "CaseInsensitiveDict"): "metadata of multipart uploads",
     ("joserfc._rfc7518.rsa_key", "RSAKey"): "keys of Cognito user pools",
+    ("perdure.engine.remnants", "GoneDict"): "what is left of classes moto dropped",
+    ("perdure.engine.remnants", "GoneList"): "what is left of classes moto dropped",
     ("werkzeug.datastructures.structures", "MultiDict"): "form fields",
     ("werkzeug.datastructures.structures", "ImmutableMultiDict"): "form fields",
 }
@@ -280,7 +282,7 @@ def lay_over(
     """Give a fresh store the attributes that were saved, maybe by an older moto."""
     module = module_of(type(backend))
     if translation is not None:
-        translation.apply_to_store(type(backend), attributes)
+        translation.apply_to_store(backend, attributes)
     before = {id(value): name for name, value in backend.__dict__.items()}
     for name in FRESH_ATTRIBUTES.get(module, ()):
         attributes.pop(name, None)

@@ -19,8 +19,18 @@ from packaging.version import Version
 
 from perdure.engine import migrations
 from perdure.engine.constructors import Default, defaults_of
-from perdure.engine.migrations import Added, Dropped, Moved, Renamed, Retyped, Row
+from perdure.engine.migrations import (
+    REMNANTS,
+    Added,
+    Dropped,
+    Moved,
+    Renamed,
+    Retyped,
+    Rewritten,
+    Row,
+)
 from perdure.errors import LoadError
+from perdure.persistence.keys import StoreKey
 from perdure.persistence.statefile import ClassRow, StateFile
 
 _ABSENT: Any = object()
@@ -38,7 +48,7 @@ class _Plan:
 class Translation:
     """For one file.  ``incomplete`` is known once it was applied."""
 
-    store: str
+    store: StoreKey
     since: Version
     known: dict[tuple[str, str], frozenset[str]]
     incomplete: set[str] = field(default_factory=set)
@@ -70,11 +80,18 @@ class Translation:
             if plan.rows or plan.added:
                 self._apply(value, cls, plan)
 
-    def apply_to_store(self, cls: type, attributes: dict[str, Any]) -> None:
-        """Bring a store's own attributes up to date, before they are laid over a fresh one."""
+    def apply_to_store(self, fresh: Any, attributes: dict[str, Any]) -> None:
+        """Bring a store's own attributes up to date, before they are laid over a fresh one.
+
+        What it holds and a fresh store has no place for would be kept and never
+        looked at again, as if it were gone: it counts as incomplete.
+        """
+        cls = type(fresh)
         for row in self._rows():
             if _is(cls, row.cls):
-                self._step(row, attributes, None)
+                self._step(row, attributes, fresh)
+        unknown = [name for name in attributes if attributes[name] and not hasattr(fresh, name)]
+        self.incomplete.update(f"{cls.__qualname__}.{name}" for name in unknown)
 
     def _rows(self) -> Iterable[Row]:
         return _rows_after(self.since, migrations.TABLE)
@@ -100,7 +117,7 @@ class Translation:
                 self.incomplete.add(f"{cls.__qualname__}.{name}")
 
     def _step(self, row: Row, attributes: dict[str, Any], value: Any) -> None:
-        """Apply one row to an object's attributes, or with no ``value`` to a store's."""
+        """Apply one row to the attributes of an object, or of a store that is to come."""
         try:
             if isinstance(row, Renamed):
                 old = attributes.pop(row.was, _ABSENT)
@@ -110,8 +127,10 @@ class Translation:
                 attributes.pop(row.name, None)
             elif isinstance(row, Retyped) and row.name in attributes:
                 attributes[row.name] = row.convert(attributes[row.name])
-            elif isinstance(row, Added) and row.name not in attributes and value is not None:
-                attributes[row.name] = row.make(value)
+            elif isinstance(row, Added) and row.name not in attributes:
+                attributes[row.name] = row.make(value, self.store)
+            elif isinstance(row, Rewritten):
+                row.change(attributes)
         except Exception as error:
             # The table's functions take what that moto wrote, and this is not it.
             name = f"{row.cls}.{getattr(row, 'name', '')}"
@@ -129,7 +148,7 @@ def translation_of(state: StateFile) -> Translation | None:
         since = Version(written)
     except ValueError as error:
         raise LoadError(str(state.key), f"{written!r} is no version of moto"[:200]) from error
-    return Translation(str(state.key), since, {})
+    return Translation(state.key, since, {})
 
 
 @cache
@@ -142,7 +161,7 @@ def _rows_after(since: Version, table: tuple[Row, ...]) -> tuple[Row, ...]:
 
 def _full(name: str) -> tuple[str, str]:
     module, _, qualname = name.partition(":")
-    return f"moto.{module}", qualname
+    return (module if module == REMNANTS else f"moto.{module}"), qualname
 
 
 def _is(cls: type, name: str) -> bool:
