@@ -55,9 +55,9 @@ class Sqs:
         url = aws("sqs", "create_queue", QueueName="jobs", Attributes=attributes, tags={"a": "1"})[
             "QueueUrl"
         ]
-        fifo = aws(
-            "sqs", "create_queue", QueueName="x.fifo", Attributes={"FifoQueue": "true"}
-        )["QueueUrl"]
+        fifo = aws("sqs", "create_queue", QueueName="x.fifo", Attributes={"FifoQueue": "true"})[
+            "QueueUrl"
+        ]
         aws(
             "sqs",
             "send_message",
@@ -146,7 +146,12 @@ class S3:
         aws("s3", "delete_object", Bucket="bucket", Key="gone")
         tags = {"TagSet": [{"Key": "a", "Value": "1"}]}
         aws("s3", "put_bucket_tagging", Bucket="bucket", Tagging=tags)
-        rule = {"ID": "r", "Status": "Enabled", "Filter": {"Prefix": "x"}, "Expiration": {"Days": 1}}
+        rule = {
+            "ID": "r",
+            "Status": "Enabled",
+            "Filter": {"Prefix": "x"},
+            "Expiration": {"Days": 1},
+        }
         aws(
             "s3",
             "put_bucket_lifecycle_configuration",
@@ -299,7 +304,12 @@ class Ssm:
     def create(aws: Aws) -> Kept:
         for value in ("1", "2"):
             aws(
-                "ssm", "put_parameter", Name="/a/b", Value=value, Type="SecureString", Overwrite=True
+                "ssm",
+                "put_parameter",
+                Name="/a/b",
+                Value=value,
+                Type="SecureString",
+                Overwrite=True,
             )
         aws("ssm", "put_parameter", Name="/a/c", Value="x,y", Type="StringList")
         return {}
@@ -333,9 +343,7 @@ class Secretsmanager:
         ]
 
     def use(aws: Aws, kept: Kept) -> None:
-        old = aws(
-            "secretsmanager", "get_secret_value", SecretId="s", VersionStage="AWSPREVIOUS"
-        )
+        old = aws("secretsmanager", "get_secret_value", SecretId="s", VersionStage="AWSPREVIOUS")
         assert old["SecretString"] == "one"
         aws("secretsmanager", "update_secret", SecretId="s", SecretString="three")
         aws("secretsmanager", "delete_secret", SecretId="s")
@@ -350,9 +358,9 @@ class Kms:
         sealed = aws("kms", "encrypt", KeyId=key, Plaintext=b"secret")["CiphertextBlob"]
         pair = aws("kms", "create_key", KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")
         signer = pair["KeyMetadata"]["KeyId"]
-        signed = aws(
-            "kms", "sign", KeyId=signer, Message=b"m", SigningAlgorithm="ECDSA_SHA_256"
-        )["Signature"]
+        signed = aws("kms", "sign", KeyId=signer, Message=b"m", SigningAlgorithm="ECDSA_SHA_256")[
+            "Signature"
+        ]
         return {"key": key, "sealed": sealed, "signer": signer, "signed": signed}
 
     def reads(kept: Kept) -> list[Read]:
@@ -441,7 +449,13 @@ class Kinesis:
         )["ShardIterator"]
         found = aws("kinesis", "get_records", ShardIterator=at)["Records"]
         assert [r["Data"] for r in found] == [b"one".hex(), b"two".hex()]
-        aws("kinesis", "update_shard_count", StreamName="stream", TargetShardCount=4, ScalingType="UNIFORM_SCALING")
+        aws(
+            "kinesis",
+            "update_shard_count",
+            StreamName="stream",
+            TargetShardCount=4,
+            ScalingType="UNIFORM_SCALING",
+        )
 
 
 @scene

@@ -12,9 +12,9 @@ class Apigateway:
     def create(aws: Aws) -> Kept:
         api = aws("apigateway", "create_rest_api", name="api")["id"]
         root = aws("apigateway", "get_resources", restApiId=api)["items"][0]["id"]
-        path = aws(
-            "apigateway", "create_resource", restApiId=api, parentId=root, pathPart="a"
-        )["id"]
+        path = aws("apigateway", "create_resource", restApiId=api, parentId=root, pathPart="a")[
+            "id"
+        ]
         where = {"restApiId": api, "resourceId": path, "httpMethod": "GET"}
         aws("apigateway", "put_method", **where, authorizationType="NONE")
         aws("apigateway", "put_method_response", **where, statusCode="200")
@@ -174,9 +174,7 @@ class Route53:
 
     def use(aws: Aws, kept: Kept) -> None:
         batch = {"Changes": [{"Action": "DELETE", "ResourceRecordSet": kept["record"]}]}
-        aws(
-            "route53", "change_resource_record_sets", HostedZoneId=kept["zone"], ChangeBatch=batch
-        )
+        aws("route53", "change_resource_record_sets", HostedZoneId=kept["zone"], ChangeBatch=batch)
         aws("route53", "delete_hosted_zone", Id=kept["zone"])
 
 
@@ -337,9 +335,9 @@ class Athena:
 class Efs:
     def create(aws: Aws) -> Kept:
         system = aws("efs", "create_file_system", CreationToken="t")["FileSystemId"]
-        target = aws(
-            "efs", "create_mount_target", FileSystemId=system, SubnetId=first_subnet(aws)
-        )["MountTargetId"]
+        target = aws("efs", "create_mount_target", FileSystemId=system, SubnetId=first_subnet(aws))[
+            "MountTargetId"
+        ]
         return {"system": system, "target": target}
 
     def reads(kept: Kept) -> list[Read]:

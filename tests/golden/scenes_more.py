@@ -11,10 +11,12 @@ from tests.golden.scenes import ROLE, TRUST, Aws, Kept, Read, code, first_subnet
 class Ec2:
     def create(aws: Aws) -> Kept:
         vpc = aws("ec2", "create_vpc", CidrBlock="10.1.0.0/16")["Vpc"]["VpcId"]
-        subnet = aws("ec2", "create_subnet", VpcId=vpc, CidrBlock="10.1.1.0/24")["Subnet"]["SubnetId"]
-        group = aws(
-            "ec2", "create_security_group", GroupName="web", Description="d", VpcId=vpc
-        )["GroupId"]
+        subnet = aws("ec2", "create_subnet", VpcId=vpc, CidrBlock="10.1.1.0/24")["Subnet"][
+            "SubnetId"
+        ]
+        group = aws("ec2", "create_security_group", GroupName="web", Description="d", VpcId=vpc)[
+            "GroupId"
+        ]
         rule = {
             "IpProtocol": "tcp",
             "FromPort": 80,
@@ -107,9 +109,7 @@ class Ec2:
             "ToPort": 80,
             "IpRanges": [{"CidrIp": "10.0.0.0/8"}],
         }
-        aws(
-            "ec2", "revoke_security_group_ingress", GroupId=kept["group"], IpPermissions=[rule]
-        )
+        aws("ec2", "revoke_security_group_ingress", GroupId=kept["group"], IpPermissions=[rule])
         found = aws("ec2", "describe_security_groups", GroupIds=[kept["group"]])
         assert found["SecurityGroups"][0]["IpPermissions"] == []
         aws("ec2", "terminate_instances", **one)
@@ -168,9 +168,9 @@ class Elbv2:
     def create(aws: Aws) -> Kept:
         vpc = aws("ec2", "describe_vpcs", Filters=[{"Name": "is-default", "Values": ["true"]}])
         zones = sorted(
-            aws("ec2", "describe_subnets", Filters=[{"Name": "default-for-az", "Values": ["true"]}])[
-                "Subnets"
-            ],
+            aws(
+                "ec2", "describe_subnets", Filters=[{"Name": "default-for-az", "Values": ["true"]}]
+            )["Subnets"],
             key=lambda subnet: subnet["AvailabilityZone"],
         )
         made = aws(
@@ -240,7 +240,10 @@ class Elb:
     def use(aws: Aws, kept: Kept) -> None:
         listener = {"Protocol": "TCP", "LoadBalancerPort": 81, "InstancePort": 81}
         aws(
-            "elb", "create_load_balancer_listeners", LoadBalancerName="classic", Listeners=[listener]
+            "elb",
+            "create_load_balancer_listeners",
+            LoadBalancerName="classic",
+            Listeners=[listener],
         )
         found = aws("elb", "describe_load_balancers")["LoadBalancerDescriptions"][0]
         assert len(found["ListenerDescriptions"]) == 2
@@ -276,9 +279,7 @@ class Cloudformation:
     def use(aws: Aws, kept: Kept) -> None:
         body = json.loads(Cloudformation.TEMPLATE)
         body["Resources"]["Topic"] = {"Type": "AWS::SNS::Topic"}
-        aws(
-            "cloudformation", "update_stack", StackName="stack", TemplateBody=json.dumps(body)
-        )
+        aws("cloudformation", "update_stack", StackName="stack", TemplateBody=json.dumps(body))
         aws("cloudformation", "describe_stack_events", StackName="stack")
         aws("cloudformation", "delete_stack", StackName="stack")
         names = [bucket["Name"] for bucket in aws("s3", "list_buckets")["Buckets"]]

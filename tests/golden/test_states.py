@@ -26,7 +26,7 @@ from perdure.persistence.check import check_directory
 PYTHON = [sys.executable, "-m", "perdure"]
 FOLDERS = sorted(path for path in STATES.iterdir() if path.is_dir())
 # What answers say of the moment they are given.
-NOW = frozenset({"LatestRestorableTime"})
+NOW = ("LatestRestorableTime", "WorkGroup.CreationTime", "SizeInBytes.Timestamp")
 OWN = f"{__version__}-moto-{moto.__version__}"
 
 
@@ -34,7 +34,7 @@ def differences(recorded: Any, found: Any, path: str = "") -> Iterator[str]:
     """What was answered then and is not now; what is answered besides is no difference."""
     if isinstance(recorded, dict) and isinstance(found, dict):
         for name, value in recorded.items():
-            if name in NOW:
+            if f"{path}.{name}".endswith(NOW):
                 continue
             if name in found:
                 yield from differences(value, found[name], f"{path}.{name}")

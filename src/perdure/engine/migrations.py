@@ -102,6 +102,20 @@ def _naive(value: Any) -> Any:
     return value
 
 
+def _naive_of_seconds(value: Any) -> Any:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return _naive(value * 1000 if is_number else value)
+
+
+def _zone(value: Any) -> Any:
+    """The zone's name, where moto kept the whole placement of an instance."""
+    return getattr(value, "zone", value)
+
+
+def _capitalised(value: Any) -> Any:
+    return {name[:1].upper() + name[1:]: each for name, each in value.items()}
+
+
 def _number(value: Any) -> Any:
     return int(value) if isinstance(value, str) else value
 
@@ -391,7 +405,6 @@ TO_5_2: tuple[Row, ...] = (
     # iam .. stepfunctions
     Renamed("5.1.11", "iam.models:Role", MODEL, "permissions_boundary", "permissions_boundary_arn"),
     Rewritten("5.2.0", "kms.models:KmsBackend", "aliases stand with their keys", _aliases),
-    Retyped("5.2.0", "logs.models:LogGroup", TIME, "creation_time", _naive),
     Retyped("5.2.0", "redshift.models:Cluster", TIME, "create_time", _naive),
     Renamed(
         "5.2.0", "redshift.models:ParameterGroup", MODEL, "cluster_parameter_group_name", "name"
@@ -433,9 +446,42 @@ TO_5_2_5: tuple[Row, ...] = (
     ),
     Moved("5.2.4", f"{REMNANTS}:GoneDict", BOTO, "packages.boto.ec2.tag:TagSet"),
     Moved("5.2.4", f"{REMNANTS}:GoneList", BOTO, "packages.boto.ec2.image:ProductCodes"),
+    Retyped("5.2.4", MEMBER, "its name", "availability_zone", _zone),
     Dropped("5.2.4", INSTANCE, "never filled; the store has the tags", "tags"),
     Retyped("5.2.4", INSTANCE, "a plain list", "product_codes", list),
     Added("5.2.4", "servicediscovery.models:Service", "the store's", "account_id", _account),
+    *(
+        Retyped("5.2.5", cls, TIME, name, _naive)
+        for cls, name in (
+            ("appsync.models:EventsAPI", "created"),
+            ("codedeploy.models:Application", "create_time"),
+            ("codedeploy.models:DeploymentInfo", "create_time"),
+            ("logs.models:Destination", "creation_time"),
+            ("logs.models:LogGroup", "creation_time"),
+            ("logs.models:LogQuery", "create_time"),
+            ("logs.models:LogResourcePolicy", "last_updated_time"),
+            ("logs.models:LogStream", "creation_time"),
+            ("logs.models:SubscriptionFilter", "creation_time"),
+            ("networkmanager.models:CoreNetwork", "created_at"),
+            ("networkmanager.models:Device", "created_at"),
+            ("networkmanager.models:GlobalNetwork", "created_at"),
+            ("networkmanager.models:Link", "created_at"),
+            ("networkmanager.models:Site", "created_at"),
+        )
+    ),
+    *(
+        Retyped("5.2.5", cls, TIME, name, _naive_of_seconds)
+        for cls, name in (
+            ("ds.models:Directory", "launch_time"),
+            ("ds.models:Directory", "stage_last_updated_date_time"),
+            ("ds.models:LdapsSettingInfo", "last_updated_date_time"),
+            ("ds.models:LogSubscription", "created_date_time"),
+            ("ds.models:Trust", "created_date_time"),
+            ("ebs.models:EBSSnapshot", "start_time"),
+        )
+    ),
+    Retyped("5.2.5", "mq.models:Broker", MODEL, "encryption_options", _capitalised),
+    Retyped("5.2.5", "mq.models:Broker", MODEL, "maintenance_window_start_time", _capitalised),
 )
 
 TABLE: tuple[Row, ...] = (*TO_5_2, *TO_5_2_5)

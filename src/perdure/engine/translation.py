@@ -135,7 +135,7 @@ class Translation:
             # The table's functions take what that moto wrote, and this is not it.
             name = f"{row.cls}.{getattr(row, 'name', '')}"
             raise LoadError(
-                self.store, f"{name} cannot be brought up to date: {error!r}"
+                str(self.store), f"{name} cannot be brought up to date: {error!r}"
             ) from error
 
 
