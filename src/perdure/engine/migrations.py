@@ -17,9 +17,11 @@ The functions may meet a stranger's values: they raise, and the store is set asi
 
 from __future__ import annotations
 
+import copy
 import datetime as dt
 from collections.abc import Callable
 from dataclasses import dataclass
+from hashlib import blake2b
 from importlib import import_module
 from typing import Any
 
@@ -124,6 +126,10 @@ def _or_none(value: Any) -> Any:
     return value or None
 
 
+def _or_empty(value: Any) -> Any:
+    return {} if value is None else value
+
+
 def _of_store(_: Any, key: StoreKey) -> Any:
     store = STORES.find(key)
     if store is None:
@@ -147,7 +153,7 @@ def _same_as(name: str) -> Callable[[Any, StoreKey], Any]:
 
 
 def _always(value: Any) -> Callable[[Any, StoreKey], Any]:
-    return lambda _, __: value
+    return lambda _, __: copy.deepcopy(value)
 
 
 def _made(module: str, name: str) -> Callable[[Any, StoreKey], Any]:
@@ -221,11 +227,74 @@ def _queued(execution: dict[str, Any]) -> None:
         execution.setdefault("end_time", execution["start_time"])
 
 
+def _tracking(policy: Any, _: StoreKey) -> Any:
+    from moto.autoscaling.models import TargetTrackingConfiguration
+
+    given = getattr(policy, "target_tracking_config", None)
+    tracks = policy.policy_type == "TargetTrackingScaling"
+    return TargetTrackingConfiguration(given) if tracks else None
+
+
+def _hash_of_name(cluster: Any, key: StoreKey) -> str:
+    """The same at every load; a drawn one would change until the next save."""
+    return blake2b(f"{key}/{cluster.cluster_identifier}".encode(), digest_size=6).hexdigest()
+
+
+def _no_logging(cluster: Any, _: StoreKey) -> dict[str, Any]:
+    texts = dict.fromkeys(("BucketName", "S3KeyPrefix", "LastFailureMessage"), "")
+    times = dict.fromkeys(("LastSuccessfulDeliveryTime", "LastFailureTime"), cluster.create_time)
+    return {"LoggingEnabled": "false", "LogDestinationType": "", "LogExports": [], **texts, **times}
+
+
 def _aliases(store: dict[str, Any]) -> None:
     """Aliases stand with the key they name, no longer in a table of the store."""
-    for key, names in store.pop("key_to_aliases", {}).items():
-        if names:
-            raise LookupError(f"aliases of {key}")
+    from moto.kms.models import Alias
+
+    for number, names in store.pop("key_to_aliases", {}).items():
+        key = store["keys"][number]
+        for name in names:
+            key.aliases[name] = Alias(key.account_id, key.region, name, key)
+
+
+def _identities(store: dict[str, Any]) -> None:
+    """Addresses and domains that were verified are identities since."""
+    from moto.ses.models import EmailIdentity
+
+    found = store.setdefault("email_identities", {})
+    lists = (store.pop(name, []) for name in ("addresses", "email_addresses", "domains"))
+    for name in [name for names in lists for name in names]:
+        found.setdefault(name, EmailIdentity(name, None, None, None))
+
+
+def _typed_values(message: dict[str, Any]) -> None:
+    """SQS calls the parts of an attribute as AWS does."""
+    names = {"data_type": "DataType", "string_value": "StringValue", "binary_value": "BinaryValue"}
+    message["message_attributes"] = {
+        name: {names.get(part, part): each for part, each in value.items()}
+        for name, value in message["message_attributes"].items()
+    }
+
+
+def _resource_type(resource: dict[str, Any]) -> None:
+    """What CloudFormation notes on the objects it made."""
+    kind = resource.get("type")
+    if "logical_resource_id" in resource and isinstance(kind, str) and kind.startswith("AWS::"):
+        resource.setdefault("cf_resource_type", resource.pop("type"))
+
+
+def _as_attributes(action: dict[str, Any]) -> None:
+    """An action's data are its attributes too."""
+    for name, value in action["data"].items():
+        action.setdefault(name, value)
+
+
+def _mapping_arn(mapping: Any, _: StoreKey) -> str:
+    *start, _function = mapping.function_arn.split(":")[:6]
+    return ":".join([*start, "event-source-mapping", mapping.uuid])
+
+
+def _part_of_arn(name: str, part: int) -> Callable[[Any, StoreKey], str]:
+    return lambda value, _: str(getattr(value, name).split(":")[part])
 
 
 # ----------------------------------------------------------------------- table
@@ -238,6 +307,7 @@ UNKNOWN = "older versions did not note it"
 
 INSTANCE = "ec2.models.instances:Instance"
 GROUP = "ec2.models.security_groups:SecurityGroup"
+GROUPS = "ec2.models.security_groups:SecurityGroupBackend"
 VPC = "ec2.models.vpcs:VPC"
 SUBNET = "ec2.models.subnets:Subnet"
 KEY_PAIR = "ec2.models.key_pairs:KeyPair"
@@ -246,6 +316,7 @@ LAUNCH = "autoscaling.models:FakeLaunchConfiguration"
 POLICY = "autoscaling.models:FakeScalingPolicy"
 MEMBER = "autoscaling.models:InstanceState"
 TARGETS = "elbv2.models:FakeTargetGroup"
+MAPPING = "awslambda.models:EventSourceMapping"
 EMR_GROUP = "emr.models:InstanceGroup"
 SNAPSHOT = "redshift.models:Snapshot"
 
@@ -257,7 +328,6 @@ TO_5_2: tuple[Row, ...] = (
     Renamed("5.2.0", ASG, MODEL, "load_balancers", "load_balancer_names"),
     Renamed("5.2.0", ASG, MODEL, "launch_template", "ec2_launch_template"),
     Renamed("5.2.0", ASG, MODEL, "launch_config_name", "launch_configuration_name"),
-    Renamed("5.2.0", ASG, "a property since", "suspended_processes", "_suspended_processes"),
     Renamed("5.2.0", LAUNCH, MODEL, "instance_monitoring", "instance_monitoring_enabled"),
     Renamed("5.2.0", LAUNCH, MODEL, "instance_profile_name", "iam_instance_profile"),
     Added(
@@ -268,12 +338,17 @@ TO_5_2: tuple[Row, ...] = (
         _always(dt.datetime(2013, 1, 21, 23, 4, 42, 200000)),  # noqa: DTZ001 - moto's are naive
     ),
     Renamed("5.2.0", POLICY, MODEL, "as_name", "auto_scaling_group_name"),
+    Added("5.2.0", POLICY, "for target tracking", "target_tracking_configuration", _tracking),
+    Dropped("5.2.0", POLICY, "kept as an object", "target_tracking_config"),
     Added("5.2.0", POLICY, MODEL, "policy_name", _same_as("name")),
     Added("5.2.0", MEMBER, MODEL, "auto_scaling_group", _same_as("instance.autoscaling_group")),
     Added("5.2.0", MEMBER, MODEL, "auto_scaling_group_name", _same_as("auto_scaling_group.name")),
     Added("5.2.0", MEMBER, MODEL, "availability_zone", _same_as("instance._placement.zone")),
     Added("5.2.0", MEMBER, MODEL, "instance_id", _same_as("instance.id")),
     Added("5.2.0", MEMBER, MODEL, "instance_type", _same_as("instance.instance_type")),
+    Added("5.2.0", MAPPING, "of the function", "region", _part_of_arn("function_arn", 3)),
+    Added("5.2.0", MAPPING, "of the function", "account_id", _part_of_arn("function_arn", 4)),
+    Added("5.2.0", MAPPING, MODEL, "arn", _mapping_arn),
     *(
         Moved("5.1.11", f"cloudformation.models:{name}", MODEL, f"cloudformation.models:Fake{name}")
         for name in (
@@ -291,7 +366,10 @@ TO_5_2: tuple[Row, ...] = (
     Moved("5.1.11", "cloudwatch.models:Alarm", MODEL, "cloudwatch.models:FakeAlarm"),
     Retyped("5.2.0", "cloudwatch.models:Alarm", TIME, "configuration_updated_timestamp", _naive),
     Retyped("5.2.0", "cloudwatch.models:Alarm", TIME, "state_updated_timestamp", _naive),
-    # dynamodb .. ecr
+    # core .. ecr
+    Rewritten(
+        "5.2.0", "core.common_models:CloudFormationModel", "the name was taken", _resource_type
+    ),
     Added("5.2.0", "dynamodb.models.table:Table", "new in AWS", "warm_throughput", _warm),
     Added(
         "5.2.0",
@@ -304,7 +382,6 @@ TO_5_2: tuple[Row, ...] = (
     Renamed("5.2.0", KEY_PAIR, MODEL, "name", "key_name"),
     Renamed("5.2.0", KEY_PAIR, MODEL, "fingerprint", "key_fingerprint"),
     Added("5.2.0", KEY_PAIR, "all were", "key_type", _always("rsa")),
-    Renamed("5.1.11", VPC, MODEL, "cidr_block_association_set", "_cidr_block_association_set"),
     *(
         Retyped("5.2.0", VPC, BOOL, name, _flag)
         for name in (
@@ -318,9 +395,6 @@ TO_5_2: tuple[Row, ...] = (
     Dropped("5.2.0", SUBNET, "derived from the block since", "_subnet_ip_generator"),
     Renamed("5.2.0", SUBNET, "AWS's own, beside users'", "reserved_ips", "aws_reserved_ips"),
     Retyped("5.2.0", SUBNET, "a set", "aws_reserved_ips", set),
-    Renamed("5.2.0", "ec2.models.route_tables:RouteTable", MODEL, "associations", "_associations"),
-    Renamed("5.2.0", "ec2.models.route_tables:RouteTable", MODEL, "routes", "_routes"),
-    Renamed("5.2.0", "ec2.models.network_acls:NetworkAcl", MODEL, "associations", "_associations"),
     Retyped("5.2.0", "ec2.models.network_acls:NetworkAcl", BOOL, "default", _flag),
     Moved(
         "5.1.11",
@@ -335,9 +409,17 @@ TO_5_2: tuple[Row, ...] = (
         "filters",
         _always({"group-id": "filter_group_id", "security-group-rule-id": "filter_id"}),
     ),
+    Added(
+        "5.1.11",
+        "ec2.models.security_groups:SecurityGroupRule",
+        "on rules that are taken apart",
+        "ip_range",
+        _always({}),
+    ),
+    Dropped("5.1.11", GROUPS, "was between two calls", "sg_old_ingress_ruls"),
+    Dropped("5.1.11", GROUPS, "was between two calls", "sg_old_egress_ruls"),
     Retyped("5.1.11", GROUP, "one rule for each range", "ingress_rules", _single_rules),
     Retyped("5.1.11", GROUP, "one rule for each range", "egress_rules", _single_rules),
-    Renamed("5.2.0", INSTANCE, "a property since", "subnet_id", "_subnet_id"),
     Renamed("5.2.0", INSTANCE, MODEL, "_state_reason", "state_reason"),
     Retyped("5.2.0", INSTANCE, BOOL, "source_dest_check", _flag),
     Retyped("5.2.0", INSTANCE, TIME, "launch_time", _naive),
@@ -349,7 +431,6 @@ TO_5_2: tuple[Row, ...] = (
         "metadata_options",
         _made("ec2.models.instances", "MetadataOptions"),
     ),
-    Renamed("5.2.0", "ecr.models:Image", MODEL, "image_digest", "_image_digest"),
     Renamed("5.2.0", "ecr.models:Image", MODEL, "repository", "repository_name"),
     Renamed(
         "5.2.0",
@@ -370,6 +451,7 @@ TO_5_2: tuple[Row, ...] = (
     Moved("5.1.11", "elb.models:LoadBalancer", MODEL, "elb.models:FakeLoadBalancer"),
     Renamed("5.2.0", "elb.models:LoadBalancer", MODEL, "zones", "availability_zones"),
     Added("5.2.0", "elb.models:LoadBalancer", "the store's", "account_id", _account),
+    Rewritten("5.2.0", "elbv2.models:FakeAction", "its data are attributes", _as_attributes),
     *(
         Renamed("5.2.0", TARGETS, MODEL, f"healthcheck_{name}", f"health_check_{name}")
         for name in ("protocol", "port", "path", "interval_seconds", "timeout_seconds", "enabled")
@@ -385,8 +467,6 @@ TO_5_2: tuple[Row, ...] = (
             *("SecurityConfiguration", "Step"),
         )
     ),
-    Renamed("5.2.0", "emr.models:Cluster", "a property since", "tags", "_tags"),
-    Renamed("5.2.0", "emr.models:Cluster", "a property since", "instances", "ec2_instances"),
     *(
         Retyped("5.2.0", "emr.models:Cluster", TIME, f"{name}_datetime", _naive)
         for name in ("creation", "start", "ready", "end")
@@ -402,10 +482,24 @@ TO_5_2: tuple[Row, ...] = (
     Added("5.2.0", EMR_GROUP, MODEL, "instance_group_type", _same_as("role")),
     Added("5.2.0", "events.models:EventBus", UNKNOWN, "creation_time", _always(0.0)),
     Added("5.2.0", "events.models:EventBus", UNKNOWN, "last_modified_time", _always(0.0)),
-    # iam .. stepfunctions
+    # glue .. stepfunctions
+    Retyped("5.2.0", "glue.models:FakeJob", "never None", "default_arguments", _or_empty),
     Renamed("5.1.11", "iam.models:Role", MODEL, "permissions_boundary", "permissions_boundary_arn"),
     Rewritten("5.2.0", "kms.models:KmsBackend", "aliases stand with their keys", _aliases),
+    Added("5.2.0", "rds.models:DBCluster", "new in moto", "domain_memberships", _always([])),
+    Added("5.2.0", "rds.models:DBInstance", "new in moto", "domain_memberships", _always([])),
+    Renamed(
+        "5.2.0",
+        "rds.models:DBInstance",
+        MODEL,
+        "source_db_identifier",
+        "source_db_instance_identifier",
+    ),
     Retyped("5.2.0", "redshift.models:Cluster", TIME, "create_time", _naive),
+    Added(
+        "5.2.0", "redshift.models:Cluster", "not kept before", "unique_cluster_id", _hash_of_name
+    ),
+    Added("5.2.0", "redshift.models:Cluster", "off, as it was", "logging_details", _no_logging),
     Renamed(
         "5.2.0", "redshift.models:ParameterGroup", MODEL, "cluster_parameter_group_name", "name"
     ),
@@ -427,8 +521,12 @@ TO_5_2: tuple[Row, ...] = (
         Retyped("5.2.0", "route53.models:RecordSet", "None if there is none", name, _or_none)
         for name in ("alias_target", "failover", "geo_location", "weight")
     ),
+    Rewritten("5.2.0", "ses.models:SESBackend", "identities, with more to say", _identities),
+    Retyped("5.2.0", "sns.models:Topic", BOOL, "fifo_topic", _flag),
+    Retyped("5.2.0", "sns.models:Topic", BOOL, "content_based_deduplication", _flag),
     Added("5.2.0", "sns.models:Subscription", "who subscribed", "owner", _same_as("account_id")),
     Renamed("5.2.0", "sqs.models:Message", "no longer escaped", "_body", "body"),
+    Rewritten("5.2.0", "sqs.models:Message", MODEL, _typed_values),
     Added("5.2.0", "stepfunctions.models:StateMachine", "its store", "backend", _of_store),
 )
 
@@ -461,6 +559,7 @@ TO_5_2_5: tuple[Row, ...] = (
             ("logs.models:LogQuery", "create_time"),
             ("logs.models:LogResourcePolicy", "last_updated_time"),
             ("logs.models:LogStream", "creation_time"),
+            ("logs.models:LogStream", "last_ingestion_time"),
             ("logs.models:SubscriptionFilter", "creation_time"),
             ("networkmanager.models:CoreNetwork", "created_at"),
             ("networkmanager.models:Device", "created_at"),

@@ -1,7 +1,8 @@
 """The objects of a state file that an older moto wrote, brought up to date.
 
 In this order, per object: the rows of ``migrations.TABLE`` from the file's version
-(not included) to the running one, then defaults for what constructors set today.
+(not included) to the running one, what became a property, then defaults for what
+constructors set today.
 What still lacks is *incomplete*: the store works, the log and ``/health`` name the
 attribute, and calls that read it may fail.  A store that is incomplete stays so in
 its next file, whichever moto writes it, until nothing lacks any more.
@@ -12,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
+from inspect import getattr_static
 from typing import Any
 
 import moto
@@ -41,6 +43,7 @@ class _Plan:
     """What is to be done with the objects of one class."""
 
     rows: list[Row]
+    hidden: list[str]
     added: dict[str, Default | None]
 
 
@@ -50,7 +53,7 @@ class Translation:
 
     store: StoreKey
     since: Version
-    known: dict[tuple[str, str], frozenset[str]]
+    known: dict[tuple[str, str], tuple[frozenset[str], frozenset[str]]]
     incomplete: set[str] = field(default_factory=set)
     _plans: dict[type, _Plan] = field(default_factory=dict)
 
@@ -60,8 +63,10 @@ class Translation:
         for step in self._rows():
             if isinstance(step, Moved) and _full(step.was) == found:
                 found = _full(step.cls)
+        # Two classes of then may be one of today: what one had is not what all had.
         attributes = frozenset(row.attributes)
-        self.known[found] = self.known.get(found, attributes) & attributes
+        known = self.known.get(found, (attributes, attributes))
+        self.known[found] = known[0] & attributes, known[1] | attributes
         return found
 
     def member_name(self, cls: type, name: str) -> str:
@@ -77,7 +82,7 @@ class Translation:
             plan = self._plans.get(cls)
             if plan is None:
                 plan = self._plans[cls] = self._plan(cls)
-            if plan.rows or plan.added:
+            if plan.rows or plan.hidden or plan.added:
                 self._apply(value, cls, plan)
 
     def apply_to_store(self, fresh: Any, attributes: dict[str, Any]) -> None:
@@ -97,10 +102,12 @@ class Translation:
         return _rows_after(self.since, migrations.TABLE)
 
     def _plan(self, cls: type) -> _Plan:
-        known = self.known.get((cls.__module__, cls.__qualname__), frozenset())
+        nothing: tuple[frozenset[str], frozenset[str]] = frozenset(), frozenset()
+        all_had, some_had = self.known.get((cls.__module__, cls.__qualname__), nothing)
         rows = [row for row in self._rows() if _is(cls, row.cls)]
-        added = {name: make for name, make in defaults_of(cls).items() if name not in known}
-        return _Plan(rows, added)
+        hidden = [n for n in sorted(some_had) if isinstance(getattr_static(cls, n, None), property)]
+        added = {name: make for name, make in defaults_of(cls).items() if name not in all_had}
+        return _Plan(rows, hidden, added)
 
     def _apply(self, value: Any, cls: type, plan: _Plan) -> None:
         attributes: dict[str, Any] | None = getattr(value, "__dict__", None)
@@ -108,6 +115,10 @@ class Translation:
             return
         for row in plan.rows:
             self._step(row, attributes, value)
+        for name in plan.hidden:
+            # It became a property, and those of moto keep their value so.
+            if name in attributes and f"_{name}" not in attributes:
+                attributes[f"_{name}"] = attributes.pop(name)
         for name, make in plan.added.items():
             if name in attributes:
                 continue
