@@ -306,8 +306,8 @@ def _value(node: Any, known: dict[str, Any], depth: int = 0) -> Any:
         return _value(known[node.id], rest, depth + 1)
     if isinstance(node, ast.BoolOp | ast.IfExp | ast.Compare):
         return _chosen(node, lambda part: _value(part, known, depth + 1))
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-        make = _EMPTY.get(node.func.id)
+    if isinstance(node, ast.Call):
+        make = _EMPTY.get(ast.unparse(node.func).removeprefix("collections."))
         if make is not None and not node.args and not node.keywords:
             return make()
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):

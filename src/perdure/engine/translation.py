@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import cache
 from inspect import getattr_static
 from typing import Any
 
@@ -52,7 +51,7 @@ class Translation:
     """For one file.  ``incomplete`` is known once it was applied."""
 
     store: StoreKey
-    since: Version
+    rows: tuple[Row, ...]
     known: dict[tuple[str, str], tuple[frozenset[str], frozenset[str]]]
     incomplete: set[str] = field(default_factory=set)
     _plans: dict[type, _Plan] = field(default_factory=dict)
@@ -60,7 +59,7 @@ class Translation:
     def class_name(self, row: ClassRow) -> tuple[str, str]:
         """Module and name of the class today."""
         found = row.module, row.name
-        for step in self._rows():
+        for step in self.rows:
             if isinstance(step, Moved) and _full(step.was) == found:
                 found = _full(step.cls)
         # Two classes of then may be one of today: what one had is not what all had.
@@ -71,7 +70,7 @@ class Translation:
 
     def member_name(self, cls: type, name: str) -> str:
         """The name of a member of an enumeration today."""
-        for step in self._rows():
+        for step in self.rows:
             if isinstance(step, Renamed) and _is(cls, step.cls) and step.was == name:
                 name = step.name
         return name
@@ -92,19 +91,20 @@ class Translation:
         looked at again, as if it were gone: it counts as incomplete.
         """
         cls = type(fresh)
-        for row in self._rows():
+        for row in self.rows:
             if _is(cls, row.cls):
                 self._step(row, attributes, fresh)
-        unknown = [name for name in attributes if attributes[name] and not hasattr(fresh, name)]
-        self.incomplete.update(f"{cls.__qualname__}.{name}" for name in unknown)
-
-    def _rows(self) -> Iterable[Row]:
-        return _rows_after(self.since, migrations.TABLE)
+        unknown = attributes.keys() - fresh.__dict__.keys()
+        self.incomplete.update(
+            f"{cls.__qualname__}.{name}"
+            for name in unknown
+            if attributes[name] and not hasattr(cls, name)
+        )
 
     def _plan(self, cls: type) -> _Plan:
         nothing: tuple[frozenset[str], frozenset[str]] = frozenset(), frozenset()
         all_had, some_had = self.known.get((cls.__module__, cls.__qualname__), nothing)
-        rows = [row for row in self._rows() if _is(cls, row.cls)]
+        rows = [row for row in self.rows if _is(cls, row.cls)]
         hidden = [n for n in sorted(some_had) if isinstance(getattr_static(cls, n, None), property)]
         added = {name: make for name, make in defaults_of(cls).items() if name not in all_had}
         return _Plan(rows, hidden, added)
@@ -158,15 +158,14 @@ def translation_of(state: StateFile) -> Translation | None:
     try:
         since = Version(written)
     except ValueError as error:
-        raise LoadError(str(state.key), f"{written!r} is no version of moto"[:200]) from error
-    return Translation(state.key, since, {})
+        raise LoadError(str(state.key), f"{written[:60]!r} is no version of moto") from error
+    return Translation(state.key, _rows_after(since), {})
 
 
-@cache
-def _rows_after(since: Version, table: tuple[Row, ...]) -> tuple[Row, ...]:
+def _rows_after(since: Version) -> tuple[Row, ...]:
     """The rows between two versions, oldest first."""
     running = Version(moto.__version__)
-    found = [row for row in table if since < Version(row.since) <= running]
+    found = [row for row in migrations.TABLE if since < Version(row.since) <= running]
     return tuple(sorted(found, key=lambda row: Version(row.since)))
 
 

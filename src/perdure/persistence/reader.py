@@ -89,6 +89,7 @@ class Reader:
         self._members: dict[int, tuple[Enum, dict[str, Any]]] = {}
         self._classes: list[type] = []
         self._shells: list[type] = []
+        self._shared_made: dict[ExportId, tuple[Any, type]] = {}
         self._translation: Translation | None = None
         # By store: those of files that an older engine wrote.
         self.translations: dict[StoreKey, Any] = {}
@@ -149,8 +150,19 @@ class Reader:
         self._check_guards()
         if self._translation is not None:
             self.translations[state.key] = self._translation
-            self._translated.append((self._translation, self._settling[first:]))
+            self._translated.append((self._translation, self._objects_of(state, first)))
         return attributes
+
+    def _objects_of(self, state: StateFile, first: int) -> list[tuple[Any, type]]:
+        """The objects whose state a file carries, of those made from ``first`` on.
+
+        A shared one may have been made by a referrer's file, read before: who wrote
+        that says nothing about the object.
+        """
+        shared = {id(value) for value, _ in self._shared_made.values()}
+    XX    own = [pair for pair in self._settling[first:] if id(pair[0]) not in shared]
+        carried = state.graph.shares.exports & self._shared_made.keys()
+        return own + [self._shared_made[number] for number in sorted(carried)]
 
     def settle(self) -> None:
         """Give every object its class, and put those that lived before back."""
@@ -208,10 +220,10 @@ class Reader:
         living = self.exports.find(export)
         if living is not None:
             found = self._guard(living)
-        elif container_of(self._classes[index]) is object:
-            found = self._new(index)
         else:
-            found = self._filled(index, *factory)
+            is_plain = container_of(self._classes[index]) is object
+            found = self._new(index) if is_plain else self._filled(index, *factory)
+            self._shared_made[export] = found, self._classes[index]
         self.shared[export] = found
         return found
 
@@ -301,6 +313,7 @@ class Reader:
     def _end(self) -> None:
         self._settling.clear()
         self._translated.clear()
+        self._shared_made.clear()
         if self._gc_was_enabled:
             gc.enable()
 
