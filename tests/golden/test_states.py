@@ -111,7 +111,9 @@ def test_it_answers_as_before(loaded: Any) -> None:
     """What was read when the directory was written is answered the same after a load."""
     known = {name: said["answers"] for name, said in loaded["expected"].items() if "kept" in said}
     found = list(differences(known, loaded["answers"], loaded["fresh"]))
-    unexpected = [text for text in found if text.partition(":")[0] not in loaded["known"]["answers"]]
+    unexpected = [
+        text for text in found if text.partition(":")[0] not in loaded["known"]["answers"]
+    ]
     assert unexpected == []
     assert len(found) == len(loaded["known"]["answers"]), "known.json names more than there is"
 

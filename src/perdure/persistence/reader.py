@@ -160,7 +160,7 @@ class Reader:
         that says nothing about the object.
         """
         shared = {id(value) for value, _ in self._shared_made.values()}
-    XX    own = [pair for pair in self._settling[first:] if id(pair[0]) not in shared]
+        own = [pair for pair in self._settling[first:] if id(pair[0]) not in shared]
         carried = state.graph.shares.exports & self._shared_made.keys()
         return own + [self._shared_made[number] for number in sorted(carried)]
 

@@ -329,15 +329,13 @@ def test_a_shared_object_is_as_old_as_the_file_that_carries_it(
     disk: Disk, moto: Any, table: Any
 ) -> None:
     """A referrer that was saved since does not hide that the object is of before."""
-    ec2, groups = moto.store("ec2"), moto.store("autoscaling")
-    vpc = next(iter(ec2.vpcs.values())) if isinstance(ec2.vpcs, dict) else None
-    groups.held = vpc
+    moto.store("sqs").held = next(iter(moto.store("ec2").vpcs.values()))
     disk.save()
     disk.files[key("ec2")] = rebuilt(disk.files[key("ec2")], written_by=OLD)
     table(Added(NOW, "ec2.models.vpcs:VPC", "test", "added", lambda *_: "yes"))
     disk.restart()
 
-    assert moto.store("autoscaling").held.added == "yes"
+    assert moto.store("sqs").held.added == "yes"
     assert disk.reports == {}
 
 
