@@ -40,7 +40,7 @@ def code() -> bytes:
 def first_subnet(aws: Aws) -> str:
     """A subnet of the default VPC."""
     found = aws("ec2", "describe_subnets")["Subnets"]
-    return sorted(found, key=lambda subnet: subnet["AvailabilityZone"])[0]["SubnetId"]
+    return min(found, key=lambda subnet: subnet["AvailabilityZone"])["SubnetId"]
 
 
 @scene

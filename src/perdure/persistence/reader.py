@@ -24,9 +24,10 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from perdure.errors import CorruptionError, HostileStateError, LoadError
+from perdure.errors import CorruptionError, HostileStateError, LoadError, PerdureError
 from perdure.persistence import wire
 from perdure.persistence.keys import ExportId, StoreKey
+from perdure.persistence.memory import bounded
 from perdure.persistence.policy import (
     FACTORIES,
     INERT,
@@ -129,11 +130,15 @@ class Reader:
             type(None) if issubclass(cls, Enum) else shell_class(cls) for cls in self._classes
         ]
         try:
-            attributes = _Unpickler(state.graph.payload, self._names, path).load()
+            with bounded(len(state.graph.payload)):
+                attributes = _Unpickler(state.graph.payload, self._names, path).load()
         except (HostileStateError, LoadError):
             raise
         except LookupError as error:
             raise LoadError(str(state.key), str(error)) from error
+        except MemoryError as error:
+            size = f"more memory than {len(state.graph.payload)} bytes can need"
+            raise CorruptionError(path, "payload", expected="a state graph", found=size) from error
         except Exception as error:
             # Whatever the opcodes of a damaged payload run into: the pickle
             # module documents no bound on it.
@@ -165,7 +170,11 @@ class Reader:
         return own + [self._shared_made[number] for number in sorted(carried)]
 
     def settle(self) -> None:
-        """Give every object its class, and put those that lived before back."""
+        """Give every object its class, and put those that lived before back.
+
+        Raises:
+            LoadError: An object cannot be what its class says.
+        """
         try:
             self._release()
             for shell, cls in self._settling:
@@ -178,6 +187,11 @@ class Reader:
                 _rehash(hashed)
             for shell, _ in self._settling:
                 self.policy.finish(shell)
+        except PerdureError:
+            raise
+        except Exception as error:
+            # The classes' own __hash__ and the like, over attributes no writer wrote.
+            raise LoadError(f"in {self._path.name}", f"it cannot be rebuilt: {error!r}") from error
         finally:
             self._end()
 
