@@ -118,6 +118,17 @@ def test_it_answers_as_before(loaded: Any) -> None:
     assert len(found) == len(loaded["known"]["answers"]), "known.json names more than there is"
 
 
+def test_nothing_it_answered_is_an_error_now(loaded: Any) -> None:
+    """No read that succeeded then fails now; ``known.json`` excuses none."""
+    failing = [
+        (name, number, answer)
+        for name, answers in loaded["answers"].items()
+        for number, answer in enumerate(answers)
+        if "error" in answer and "error" not in loaded["expected"][name]["answers"][number]
+    ]
+    assert failing == []
+
+
 def test_what_it_holds_can_be_used(loaded: Any) -> None:
     """Changes of every kind of object succeed, not only reads."""
     assert loaded["failures"].keys() == loaded["known"]["uses"].keys(), loaded["failures"]

@@ -122,12 +122,16 @@ def _number(value: Any) -> Any:
     return int(value) if isinstance(value, str) else value
 
 
+def _with_additional(attributes: Any) -> Any:
+    return {"additional_attributes": [], **attributes}
+
+
+def _never_none(default: Any) -> Callable[[Any], Any]:
+    return lambda value: copy.deepcopy(default) if value is None else value
+
+
 def _or_none(value: Any) -> Any:
     return value or None
-
-
-def _or_empty(value: Any) -> Any:
-    return {} if value is None else value
 
 
 def _of_store(_: Any, key: StoreKey) -> Any:
@@ -420,6 +424,15 @@ TO_5_2: tuple[Row, ...] = (
     Dropped("5.1.11", GROUPS, "was between two calls", "sg_old_egress_ruls"),
     Retyped("5.1.11", GROUP, "one rule for each range", "ingress_rules", _single_rules),
     Retyped("5.1.11", GROUP, "one rule for each range", "egress_rules", _single_rules),
+    *(
+        Retyped("5.2.0", cls, "answers said so for all", name, _never_none(default))
+        for cls, name, default in (
+            (INSTANCE, "hypervisor", "xen"),
+            (INSTANCE, "root_device_type", "ebs"),
+            ("ec2.models.instances:InstancePlacement", "group_name", ""),
+            ("ec2.models.instances:InstancePlacement", "tenancy", "default"),
+        )
+    ),
     Renamed("5.2.0", INSTANCE, MODEL, "_state_reason", "state_reason"),
     Retyped("5.2.0", INSTANCE, BOOL, "source_dest_check", _flag),
     Retyped("5.2.0", INSTANCE, TIME, "launch_time", _naive),
@@ -451,6 +464,7 @@ TO_5_2: tuple[Row, ...] = (
     Moved("5.1.11", "elb.models:LoadBalancer", MODEL, "elb.models:FakeLoadBalancer"),
     Renamed("5.2.0", "elb.models:LoadBalancer", MODEL, "zones", "availability_zones"),
     Added("5.2.0", "elb.models:LoadBalancer", "the store's", "account_id", _account),
+    Retyped("5.2.0", "elb.models:LoadBalancer", "one more", "attributes", _with_additional),
     Rewritten("5.2.0", "elbv2.models:FakeAction", "its data are attributes", _as_attributes),
     *(
         Renamed("5.2.0", TARGETS, MODEL, f"healthcheck_{name}", f"health_check_{name}")
@@ -483,7 +497,7 @@ TO_5_2: tuple[Row, ...] = (
     Added("5.2.0", "events.models:EventBus", UNKNOWN, "creation_time", _always(0.0)),
     Added("5.2.0", "events.models:EventBus", UNKNOWN, "last_modified_time", _always(0.0)),
     # glue .. stepfunctions
-    Retyped("5.2.0", "glue.models:FakeJob", "never None", "default_arguments", _or_empty),
+    Retyped("5.2.0", "glue.models:FakeJob", "never None", "default_arguments", _never_none({})),
     Renamed("5.1.11", "iam.models:Role", MODEL, "permissions_boundary", "permissions_boundary_arn"),
     Rewritten("5.2.0", "kms.models:KmsBackend", "aliases stand with their keys", _aliases),
     Added("5.2.0", "rds.models:DBCluster", "new in moto", "domain_memberships", _always([])),

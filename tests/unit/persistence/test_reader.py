@@ -602,3 +602,14 @@ def test_every_inert_type_is_immutable() -> None:
             kind.planted = 1  # type: ignore[attr-defined]
     assert collections.OrderedDict in INERT.values()
     assert ExportId(1) == 1
+
+
+def test_what_cannot_be_rebuilt_is_named() -> None:
+    """An object whose class cannot hash it, since an attribute is not there, is a LoadError."""
+    graph = dump({"by": {zoo.ById("x"): 1}})
+    assert graph.payload.count(b"\x04name") == 1
+    graph = Graph(graph.payload.replace(b"\x04name", b"\x04nome"), graph.classes)
+
+    with pytest.raises(LoadError, match="cannot be rebuilt"):
+        load(graph)
+    assert gc.isenabled()
