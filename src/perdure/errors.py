@@ -7,7 +7,7 @@
     ├── RequestError           one call is refused; the process goes on
     └── StateError 20-39       the state directory cannot be used as it is
         ├── LockedError · ForeignDirectoryError · UnusableDirectoryError
-        ├── FormatVersionError
+        ├── FormatVersionError · NewerVersionError
         ├── CorruptionError
         ├── HostileStateError
         ├── DurabilityError
@@ -198,6 +198,22 @@ class FormatVersionError(StateError):
         super().__init__(f"{path}: format {found}; this Perdure reads up to {supported}")
         self.path, self.found, self.supported = path, found, supported
         self.hint = "start the Perdure version that wrote it, or set DATA_DIR to another directory"
+
+
+class NewerVersionError(StateError):
+    """The files are of a format this Perdure reads, but a newer program wrote them.
+
+    What it added would be lost or misread, so nothing is loaded and nothing changed.
+    """
+
+    exit_code = 37
+
+    def __init__(self, path: Path, *, found: str, running: str) -> None:
+        super().__init__(f"{path}: written by {found}; this is {running}")
+        self.path, self.found, self.running = path, found, running
+        self.hint = (
+            f"start the versions that wrote it ({found}), or set DATA_DIR to another directory"
+        )
 
 
 class CorruptionError(StateError):

@@ -28,6 +28,8 @@ class Disk:
         self.reports: dict[StoreKey, str] = {}
         self.fetched: list[StoreKey] = []
         self.cut = 0
+        # Who the files say wrote them.
+        self.written_by: dict[str, str] = {}
 
     def save(self, *, everything: bool = False) -> set[StoreKey]:
         """Capture what changed; returns the stores written."""
@@ -35,7 +37,7 @@ class Disk:
         captured = self.engine.capture(self.engine.living() if everything else None)
         assert captured.failed == {}, captured.failed
         for key, graph in captured.graphs.items():
-            self.files[key] = encode(StateFile(key, Lsn(self.cut), {}, graph))
+            self.files[key] = encode(StateFile(key, Lsn(self.cut), self.written_by, graph))
             self.digests[key] = graph.digest
             self.shares[key] = graph.shares
         graph = self.engine.capture_process()

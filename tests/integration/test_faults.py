@@ -27,6 +27,7 @@ from perdure.errors import (
     FormatVersionError,
     LockedError,
     LostManifestError,
+    NewerVersionError,
     UnusableDirectoryError,
 )
 from perdure.persistence import manifest as manifests
@@ -292,7 +293,31 @@ def test_changed_manifest(start, state):
     assert listing(state) == before
 
 
+def test_newer_writer(start, state):
+    """A directory that a newer moto wrote is refused, naming both, and not touched."""
+    live = manifests.read(state)
+    newer = {**live.written_by, "moto": "99.1.0"}
+    manifests.publish(Files(), state, replace(live, written_by=newer))
+    before = listing(state)
+    running = live.written_by["moto"]
+    assert_refused(start(state, ready=False), NewerVersionError, "moto 99.1.0", f"moto {running}")
+    assert listing(state) == before
+    assert perdure(state.parent / "home", "check", state).returncode == NewerVersionError.exit_code
+
+
 # ------------------------------------------------------------ damaged stores
+
+
+def rewritten(state, store, change):
+    """One store's file and its entry, changed as who writes them would."""
+    live = manifests.read(state)
+    key = next(key for key in live.stores if str(key) == store)
+    path = state / live.stores[key].file
+    data = statefile.encode(change(statefile.decode(path.read_bytes(), path=path)))
+    path.write_bytes(data)
+    checksum = blake2b(data, digest_size=16).hexdigest()
+    entry = replace(live.stores[key], bytes=len(data), checksum=checksum)
+    manifests.publish(Files(), state, replace(live, stores={**live.stores, key: entry}))
 
 
 def assert_set_aside(server, store=SQS, *, reason):
@@ -609,3 +634,28 @@ def test_a_lost_manifest_refuses_the_start(start, state):
     before = listing(state)
     assert_refused(start(state, ready=False), LostManifestError, "manifest.json")
     assert listing(state) == before
+
+
+def test_store_of_a_newer_moto(start, state):
+    """One store's file that a newer moto wrote is set aside, naming both versions."""
+    rewritten(state, SQS, lambda old: replace(old, written_by={**old.written_by, "moto": "99.1.0"}))
+    assert_set_aside(start(state), reason="moto 99.1.0")
+
+
+def test_store_of_an_older_moto(start, state):
+    """One store's file that an older moto wrote is loaded; health says that nothing lacks."""
+
+    def older(old):
+        graph = replace(old.graph, incomplete=("Queue.something",))
+        rows = [
+            row._replace(attributes=tuple(n for n in row.attributes if n != "_name"))
+            for row in graph.classes
+        ]
+        graph = replace(graph, classes=tuple(rows))
+        return replace(old, graph=graph, written_by={**old.written_by, "moto": "5.2.4"})
+
+    rewritten(state, SQS, older)
+    server = start(state)
+    assert server.client("sqs").list_queues()["QueueUrls"]
+    assert server.stores()[SQS]["status"] != "quarantined"
+    assert server.stores()[SQS]["incomplete"] == []

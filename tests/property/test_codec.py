@@ -19,7 +19,7 @@ from perdure.persistence.keys import ExportId, Lsn, StoreKey
 from perdure.persistence.manifest import Manifest
 from perdure.persistence.policy import INERT
 from perdure.persistence.reader import Reader
-from perdure.persistence.statefile import Graph, Shares, StateFile, decode, encode
+from perdure.persistence.statefile import ClassRow, Graph, Shares, StateFile, decode, encode
 from perdure.persistence.writer import Writer
 
 PATH = Path("x.state")
@@ -109,7 +109,7 @@ STATE = StateFile(
     {"moto": "5.2.5"},
     Graph(
         b"".join(b"item %d;" % n for n in range(300)),
-        (("moto.s3.models", "FakeBucket"),),
+        (ClassRow("moto.s3.models", "FakeBucket", ("name",)),),
         Shares(frozenset({KEY}), frozenset({ExportId(3)}), frozenset({ExportId(4)})),
     ),
 )

@@ -26,7 +26,7 @@ def check(directory: StateDir, *, as_json: AsJson = False) -> None:
     from perdure.persistence.check import check_directory
 
     with output.spinner(f"checking {directory}"):
-        report = check_directory(directory)
+        report = check_directory(directory, _versions())
     if as_json:
         output.emit(report.to_json())
     else:
@@ -53,12 +53,16 @@ def config(*, data_dir: DataDir = None, listen: Listen = None, as_json: AsJson =
 
 def version(*, as_json: AsJson = False) -> None:
     """Show versions: Perdure, its engine, Python."""
-    versions = {
-        "perdure": __version__,
-        "moto": metadata.version("moto"),
-        "python": platform.python_version(),
-    }
+    versions = _versions()
     if as_json:
         output.emit(versions)
     else:
         output.say(", ".join(f"{name} {number}" for name, number in versions.items()))
+
+
+def _versions() -> dict[str, str]:
+    return {
+        "perdure": __version__,
+        "moto": metadata.version("moto"),
+        "python": platform.python_version(),
+    }

@@ -10,13 +10,11 @@ import os
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from platform import python_version
 from typing import Any
 
 import moto.core.models
 import moto.settings
 
-from perdure import __version__
 from perdure.engine import outward, process, quirks, runtimes, stores
 from perdure.engine.calls import Answer, Call
 from perdure.engine.capture import Captured, capture
@@ -203,6 +201,7 @@ class Engine:
             if key.module == module:
                 runtimes.halt(key, store)
                 store.reset()
+                STORES.incomplete.pop(key, None)
                 STORES.dirty.add(key)
         process.reset(module)
         aside = {k for k in (*STORES.unloaded, *STORES.quarantined) if k.module == module}
@@ -271,9 +270,14 @@ class Engine:
         return dict(STORES.quarantined)
 
     @staticmethod
+    def incomplete() -> dict[StoreKey, list[str]]:
+        """What objects of stores lack that an older moto wrote: ``Class.attribute``."""
+        return {key: list(names) for key, names in STORES.incomplete.copy().items()}
+
+    @staticmethod
     def versions() -> dict[str, str]:
         """Who writes a state file."""
-        return {"perdure": __version__, "moto": moto.__version__, "python": python_version()}
+        return POLICY.versions()
 
     @staticmethod
     def services() -> tuple[str, ...]:

@@ -10,6 +10,7 @@ refers to it, directly or not: each would otherwise see it empty.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -23,6 +24,8 @@ from perdure.errors import LoadError, PerdureError
 from perdure.persistence.keys import ExportId, StoreKey
 from perdure.persistence.reader import Reader
 from perdure.persistence.statefile import Shares, StateFile
+
+log = logging.getLogger(__name__)
 
 Fetch = Callable[[StoreKey], tuple[StateFile, Path]]
 Report = Callable[[StoreKey, str], None]
@@ -95,12 +98,14 @@ class StoreLoader:
         try:
             reader.settle()
             for current, backend in self._fresh.items():
-                lay_over(backend, attributes[current])
+                lay_over(backend, attributes[current], reader.translations.get(current))
         except Exception as error:  # noqa: BLE001 - the same
             self._quarantine(current, _reason(error))
             return
         STORES.unloaded -= self._fresh.keys()
         self._register(reader.shared)
+        for current, translation in reader.translations.items():
+            _note_incomplete(current, translation.incomplete)
 
     def _revive(self, loaded: dict[StoreKey, BaseBackend]) -> None:
         """Finish what ended with its process, which may load other stores in turn."""
@@ -189,6 +194,17 @@ class StoreLoader:
         for numbers in unloaded:
             for number in numbers & shared.keys():
                 SHARING.keep(number)
+
+
+def _note_incomplete(key: StoreKey, names: set[str]) -> None:
+    if names:
+        STORES.incomplete[key] = tuple(sorted(names))
+        log.warning(
+            "store %s was written by an older moto, and nothing says what is new in it: %s; "
+            "calls that read these may fail",
+            key,
+            ", ".join(sorted(names)),
+        )
 
 
 def _reason(error: Exception) -> str:

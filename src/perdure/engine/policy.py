@@ -14,19 +14,26 @@ import threading
 import types
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from platform import python_version
 from typing import Any
 
+import moto
 from moto.core.base_backend import AccountSpecificBackend, BackendDict, BaseBackend
 
+from perdure import __version__
 from perdure.engine import outward, special
 from perdure.engine.quirks import executions, timers
 from perdure.engine.stores import NEVER_STATE, STORES, import_table, module_of, table_of
+from perdure.engine.translation import Translation, translation_of
 from perdure.persistence.keys import StoreKey
+from perdure.persistence.statefile import StateFile
 
 # Classes of other packages that moto keeps in its stores as plain data.
 BORROWED = {
     ("requests.structures", "CaseInsensitiveDict"): "metadata of multipart uploads",
     ("joserfc._rfc7518.rsa_key", "RSAKey"): "keys of Cognito user pools",
+    ("perdure.engine.remnants", "GoneDict"): "what is left of classes moto dropped",
+    ("perdure.engine.remnants", "GoneList"): "what is left of classes moto dropped",
     ("werkzeug.datastructures.structures", "MultiDict"): "form fields",
     ("werkzeug.datastructures.structures", "ImmutableMultiDict"): "form fields",
 }
@@ -172,6 +179,18 @@ class MotoPolicy:
         module = module_of(cls)
         return None if module in SHARED_PACKAGES else module
 
+    def translation(self, state: StateFile) -> Translation | None:
+        """What brings a file of an older moto up to date; None for one of this moto."""
+        return translation_of(state)
+
+    def incomplete(self, key: StoreKey) -> tuple[str, ...]:
+        """Attributes that objects of a store lack since it was brought up to date."""
+        return STORES.incomplete.get(key, ())
+
+    def versions(self) -> dict[str, str]:
+        """What runs."""
+        return {"perdure": __version__, "moto": moto.__version__, "python": python_version()}
+
     def attributes_for(self, cls: type) -> Callable[[Any], dict[str, Any]] | None:
         """Of a thread, and of what one works with, only what outlives it is state."""
         if issubclass(cls, threading.Thread):
@@ -257,9 +276,13 @@ def own_attributes(backend: BaseBackend) -> dict[str, Any]:
     return found
 
 
-def lay_over(backend: BaseBackend, attributes: dict[str, Any]) -> None:
-    """Give a fresh store the attributes that were saved."""
+def lay_over(
+    backend: BaseBackend, attributes: dict[str, Any], translation: Translation | None = None
+) -> None:
+    """Give a fresh store the attributes that were saved, maybe by an older moto."""
     module = module_of(type(backend))
+    if translation is not None:
+        translation.apply_to_store(backend, attributes)
     own = own_attributes(backend)
     before = {id(value): name for name, value in own.items()}
     for name in FRESH_ATTRIBUTES.get(module, ()):

@@ -46,13 +46,31 @@ class Runtime:
 
 
 def _executions(store: Any) -> Iterable[Any]:
+    if type(store).__module__ != executions.RUNNING_STORES:
+        return ()  # moto's other kind of store only says that they run
     return itertools.chain.from_iterable(machine.executions for machine in store.state_machines)
 
 
+def _needs_its_worker(execution: Any) -> bool:
+    return execution.status == "RUNNING" or execution.start_date.tzinfo is None
+
+
 def _abort_execution(execution: Any) -> None:
+    if not hasattr(execution, "exec_worker"):
+        _abort_pretended(execution)
+        return
     executions.end(
         execution, executions.STOPPED, error=RESTARTED, cause=CAUSE, now=dt.datetime.now(tz=dt.UTC)
     )
+
+
+def _abort_pretended(execution: Any) -> None:
+    """Of the kind Perdure kept before it ran state machines: no thread, times without a zone."""
+    execution.start_date = execution.start_date.replace(tzinfo=dt.UTC)
+    if execution.status == "RUNNING":
+        execution.status, execution.stop_date = executions.STOPPED, dt.datetime.now(tz=dt.UTC)
+    elif execution.stop_date is not None:
+        execution.stop_date = execution.stop_date.replace(tzinfo=dt.UTC)
 
 
 def _transfers(store: Any) -> Iterable[Any]:
@@ -89,8 +107,7 @@ ROWS = (
         "the interpreter stands in the middle of a stack that cannot be rebuilt; what ends "
         "without an error of its own, and not by itself, is ABORTED",
         _executions,
-        # moto's other kind of execution only says that it runs; nothing of it can end.
-        lambda execution: execution.status == "RUNNING" and hasattr(execution, "exec_worker"),
+        _needs_its_worker,
         _abort_execution,
         executions.halt,
     ),

@@ -53,6 +53,8 @@ class Stores:
     def __init__(self) -> None:
         self.unloaded: set[StoreKey] = set()
         self.quarantined: dict[StoreKey, str] = {}
+        # Of living stores: what their objects lack that an older moto wrote.
+        self.incomplete: dict[StoreKey, tuple[str, ...]] = {}
         # By the call (or thread of moto) that runs now; by all since they were
         # last captured.  A look-up adds to both at once: nothing is lost if a
         # capture comes while a call waits.
@@ -111,6 +113,7 @@ class Stores:
 
     def forget(self, key: StoreKey) -> None:
         """Drop a living store, so that the next look-up loads or creates it."""
+        self.incomplete.pop(key, None)
         table = table_of(key.module)
         regions = None if table is None else dict.get(table, key.account)
         if regions is not None and dict.__contains__(regions, key.region):

@@ -90,7 +90,7 @@ class Lifecycle:
             return
         self._directory = open_directory(path, files=self.files, version=__version__)
         try:
-            self._checkpointer = Checkpointer(self._directory)
+            self._checkpointer = Checkpointer(self._directory, self.engine.versions())
             # Without what belongs to no store nothing can be served right.
             self._checkpointer.read_process()
         except StateError:
@@ -352,6 +352,7 @@ class Lifecycle:
         # In this order: a save that ends in between is then shown as done or as not yet.
         states, publishing = stores_by_state(), self._publishing
         failures = self.failures  # a save replaces it meanwhile
+        incomplete = self.engine.incomplete()
         entries = self.checkpointer.manifest.stores
         shown: dict[str, Any] = {}
         for key in sorted({*states, *entries}, key=str):
@@ -368,5 +369,6 @@ class Lifecycle:
                 "saved_at": entry.saved_at if entry else None,
                 "status": status,
                 "reason": reason,
+                "incomplete": incomplete.get(key, []),
             }
         return shown

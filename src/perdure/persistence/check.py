@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,14 @@ from typing import Any
 from perdure.errors import (
     CorruptionError,
     ForeignDirectoryError,
+    NewerVersionError,
     StateError,
     UnusableDirectoryError,
 )
 from perdure.persistence import directory, manifest, statefile
 from perdure.persistence.checkpoint import verify_entry
 from perdure.persistence.manifest import Entry
+from perdure.persistence.versions import refuse_newer
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +48,12 @@ class Report:
         return {"verdict": self.verdict, **asdict(self)}
 
 
-def check_directory(path: Path) -> Report:
+def check_directory(path: Path, running: Mapping[str, str] | None = None) -> Report:
     """Read every live file and compare it with what was written.
+
+    Args:
+        path: The state directory.
+        running: Versions that files must not be newer than; None = no check.
 
     Raises:
         ForeignDirectoryError: It is no state directory.
@@ -57,11 +64,13 @@ def check_directory(path: Path) -> Report:
     if not directory.recognise(path):
         raise ForeignDirectoryError(path, "nothing of Perdure's (no perdure.json)")
     directory.read_identity(path)
+    running = running or {}
     live = manifest.read(path)
+    refuse_newer(path / manifest.NAME, live.written_by, running)
     report = Report(cut=live.cut, stores=len(live.stores))
     entries = [*live.entries, *([live.process] if live.process else [])]
     for entry in entries:
-        _check_entry(path, entry, report)
+        _check_entry(path, entry, running, report)
     carried = {n for entry in entries for n in entry.shares.exports}
     for entry in entries:
         for number in sorted(entry.shares.imports - carried):
@@ -74,15 +83,19 @@ def check_directory(path: Path) -> Report:
 _HINT = "restore the file from a backup, or `perdure state reset SERVICE`"
 
 
-def _check_entry(root: Path, entry: Entry, report: Report) -> None:
+def _check_entry(root: Path, entry: Entry, running: Mapping[str, str], report: Report) -> None:
     path = root / entry.file
     try:
         data = path.read_bytes()
-        verify_entry(entry, statefile.decode(data, path=path), data, path)
+        state = statefile.decode(data, path=path)
+        verify_entry(entry, state, data, path)
+        refuse_newer(path, state.written_by, running)
     except OSError as error:
         reason = f"{path}: {error.strerror}"
         report.findings.append(Finding(entry.file, "missing", reason, _HINT))
     except CorruptionError as error:
         report.findings.append(Finding(entry.file, "corrupt", str(error), error.hint))
+    except NewerVersionError as error:
+        report.findings.append(Finding(entry.file, "newer", str(error), error.hint))
     except StateError as error:
         report.findings.append(Finding(entry.file, "unreadable", str(error), error.hint))

@@ -26,6 +26,7 @@ from perdure.persistence.directory import Directory
 from perdure.persistence.keys import Lsn, StoreKey
 from perdure.persistence.manifest import Entry, Manifest
 from perdure.persistence.statefile import Graph, StateFile
+from perdure.persistence.versions import refuse_newer
 
 log = logging.getLogger(__name__)
 
@@ -44,9 +45,22 @@ class Cut:
 class Checkpointer:
     """Owns the live manifest of an opened directory."""
 
-    def __init__(self, directory: Directory) -> None:
+    def __init__(self, directory: Directory, running: Mapping[str, str] | None = None) -> None:
+        """Read the live manifest.
+
+        Args:
+            directory: The opened state directory.
+            running: Versions that files must not be newer than; None = no check.
+
+        Raises:
+            NewerVersionError: A newer program wrote the checkpoint.
+            StateError: The manifest cannot be read.
+        """
         self.directory = directory
+        self.running = running or {}
         self.manifest = manifests.read(directory.path)
+        manifest_path = directory.path / manifests.NAME
+        refuse_newer(manifest_path, self.manifest.written_by, self.running)
         self._attempted = self.manifest.cut
 
     @property
@@ -113,6 +127,7 @@ class Checkpointer:
 
         Raises:
             CorruptionError: It is missing, or not what was written.
+            NewerVersionError: A newer program wrote it.
         """
         return self._read(self.manifest.stores[key])
 
@@ -131,6 +146,7 @@ class Checkpointer:
             ) from error
         state = statefile.decode(data, path=path)
         verify_entry(entry, state, data, path)
+        refuse_newer(path, state.written_by, self.running)
         return state, path
 
     def _process(self, cut: Cut, old: Manifest, now: str) -> Entry:

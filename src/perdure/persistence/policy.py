@@ -5,10 +5,11 @@ from __future__ import annotations
 import collections
 import datetime as dt
 import decimal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 from perdure.persistence.keys import ExportId, StoreKey
+from perdure.persistence.statefile import ClassRow, StateFile
 
 # Immutable C types: nothing can be set on the type, and an instance has no
 # __dict__ for a BUILD opcode to fill.
@@ -55,6 +56,23 @@ class Special(Protocol):
         """A fresh, inert object from those arguments.  Runs no code of the state's."""
 
 
+class Translation(Protocol):
+    """How the objects of one file, written by an older engine, become today's."""
+
+    def class_name(self, row: ClassRow) -> tuple[str, str]:
+        """Module and name of the class today."""
+
+    def member_name(self, cls: type, name: str) -> str:
+        """The name of a member of an enumeration today."""
+
+    def apply(self, objects: Iterable[tuple[Any, type]]) -> None:
+        """Bring objects up to date that just got their classes.
+
+        Not every object has its final place in a dict yet whose keys hash by
+        content; so nothing is looked up in one.
+        """
+
+
 class Policy(Protocol):
     """What the engine says about the objects of its stores."""
 
@@ -93,6 +111,15 @@ class Policy(Protocol):
 
     def owner(self, cls: type) -> str | None:
         """The module of the stores that own objects of this class; None = whoever holds them."""
+
+    def translation(self, state: StateFile) -> Translation | None:
+        """What makes of a file's objects those of the running engine; None = they are."""
+
+    def incomplete(self, key: StoreKey) -> Iterable[str]:
+        """Attributes that objects of a living store lack, as ``Graph.incomplete`` has them."""
+
+    def versions(self) -> Mapping[str, str]:
+        """What runs, by name, for messages."""
 
     def attributes_for(self, cls: type) -> Callable[[Any], dict[str, Any]] | None:
         """What picks the attributes to save, where not all of ``__dict__`` is state; else None."""

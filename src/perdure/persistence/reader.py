@@ -24,10 +24,18 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from perdure.errors import CorruptionError, HostileStateError, LoadError
+from perdure.errors import CorruptionError, HostileStateError, LoadError, PerdureError
 from perdure.persistence import wire
-from perdure.persistence.keys import ExportId
-from perdure.persistence.policy import FACTORIES, INERT, INERT_ARGUMENTS, Exports, Policy
+from perdure.persistence.keys import ExportId, StoreKey
+from perdure.persistence.memory import bounded
+from perdure.persistence.policy import (
+    FACTORIES,
+    INERT,
+    INERT_ARGUMENTS,
+    Exports,
+    Policy,
+    Translation,
+)
 from perdure.persistence.shells import (
     UnfitClassError,
     container_of,
@@ -35,7 +43,8 @@ from perdure.persistence.shells import (
     has_own_hash,
     shell_class,
 )
-from perdure.persistence.statefile import StateFile
+from perdure.persistence.statefile import ClassRow, StateFile
+from perdure.persistence.versions import said
 
 _HELD = (list, collections.deque, dict, collections.OrderedDict, collections.defaultdict)
 _SEQUENCES: dict[Any, Callable[[Any], Any]] = {
@@ -86,6 +95,12 @@ class Reader:
         self._members: dict[int, tuple[Enum, dict[str, Any]]] = {}
         self._classes: list[type] = []
         self._shells: list[type] = []
+        self._shared_made: dict[ExportId, tuple[Any, type]] = {}
+        self._translation: Translation | None = None
+        # By store: those of files that an older engine wrote.
+        self.translations: dict[StoreKey, Any] = {}
+        self._translated: list[tuple[Translation, list[tuple[Any, type]]]] = []
+        self._state: StateFile | None = None
         self._path = Path()
         self._gc_was_enabled = gc.isenabled()
         gc.disable()
@@ -112,21 +127,30 @@ class Reader:
             CorruptionError: The payload is not what a writer makes.
             LoadError: A class or object it needs does not exist (any more).
         """
-        self._path = path
-        self._classes = [self._find(module, name) for module, name in state.graph.classes]
+        self._path, self._state = path, state
+        self._translation = self.policy.translation(state)
+        first = len(self._settling)
+        self._classes = [self._find(ClassRow(*row)) for row in state.graph.classes]
         # A member of an enumeration is looked up, never built.
         self._shells = [
             type(None) if issubclass(cls, Enum) else shell_class(cls) for cls in self._classes
         ]
         try:
-            attributes = _Unpickler(state.graph.payload, self._names, path).load()
+            with bounded(len(state.graph.payload)):
+                attributes = _Unpickler(state.graph.payload, self._names, path).load()
         except (HostileStateError, LoadError):
             raise
         except LookupError as error:
             raise LoadError(str(state.key), str(error)) from error
+        except MemoryError as error:
+            size = f"more memory than {len(state.graph.payload)} bytes can need"
+            raise CorruptionError(path, "payload", expected="a state graph", found=size) from error
         except Exception as error:
             # Whatever the opcodes of a damaged payload run into: the pickle
             # module documents no bound on it.
+            if self._translation is not None:
+                # Its checksum is right: a class that is built in another way now.
+                raise LoadError(str(state.key), f"{error!r} ({self._who()})"[:400]) from error
             raise CorruptionError(
                 path, "payload", expected="a state graph", found=repr(error)[:200]
             ) from error
@@ -135,14 +159,35 @@ class Reader:
                 path, "payload", expected="a dict of attributes", found=type(attributes).__name__
             )
         self._check_guards()
+        if self._translation is not None:
+            self.translations[state.key] = self._translation
+            self._translated.append((self._translation, self._objects_of(state, first)))
         return attributes
 
+    def _objects_of(self, state: StateFile, first: int) -> list[tuple[Any, type]]:
+        """The objects whose state a file carries, of those made from ``first`` on.
+
+        A shared one may have been made by a referrer's file, read before: who wrote
+        that says nothing about the object.
+        """
+        shared = {id(value) for value, _ in self._shared_made.values()}
+        own = [pair for pair in self._settling[first:] if id(pair[0]) not in shared]
+        carried = state.graph.shares.exports & self._shared_made.keys()
+        return own + [self._shared_made[number] for number in sorted(carried)]
+
     def settle(self) -> None:
-        """Give every object its class, and put those that lived before back."""
+        """Give every object its class, and put those that lived before back.
+
+        Raises:
+            LoadError: An object cannot be what its class says.
+        """
         try:
             self._release()
             for shell, cls in self._settling:
                 give_class(shell, cls)
+            for translation, objects in self._translated:
+                # First: a hash may ask for an attribute that is new.
+                translation.apply(objects)
             if self._unbound:
                 self._bind_methods()
             hashed = {cls for _, cls in self._settling if has_own_hash(cls)}
@@ -150,6 +195,11 @@ class Reader:
                 _rehash(hashed)
             for shell, _ in self._settling:
                 self.policy.finish(shell)
+        except PerdureError:
+            raise
+        except Exception as error:
+            # The classes' own __hash__ and the like, over attributes no writer wrote.
+            raise LoadError(f"in {self._path.name}", f"it cannot be rebuilt: {error!r}") from error
         finally:
             self._end()
 
@@ -169,6 +219,8 @@ class Reader:
         cls = self._classes[index]
         container = container_of(cls)
         if container is object:
+            if self._translation is not None:
+                raise LoadError(f"in {self._path.name}", f"{cls.__qualname__} changed its base")
             raise HostileStateError(self._path, f"content for {cls.__qualname__}")
         shell: Callable[..., Any] = self._shells[index]
         if container is collections.defaultdict:
@@ -190,15 +242,17 @@ class Reader:
         living = self.exports.find(export)
         if living is not None:
             found = self._guard(living)
-        elif container_of(self._classes[index]) is object:
-            found = self._new(index)
         else:
-            found = self._filled(index, *factory)
+            is_plain = container_of(self._classes[index]) is object
+            found = self._new(index) if is_plain else self._filled(index, *factory)
+            self._shared_made[export] = found, self._classes[index]
         self.shared[export] = found
         return found
 
     def _member(self, index: int, name: str) -> Any:
         cls = self._classes[index]
+        if self._translation is not None:
+            name = self._translation.member_name(cls, name)
         if not issubclass(cls, Enum) or name not in cls.__members__:
             raise LookupError(f"{cls.__qualname__} has no member {name!r}")
         member = cls.__members__[name]
@@ -265,16 +319,24 @@ class Reader:
 
     # --------------------------------------------------------------- guards
 
-    def _find(self, module: str, name: str) -> type:
+    def _find(self, row: ClassRow) -> type:
+        module, name = row[:2]
+        if self._translation is not None:
+            module, name = self._translation.class_name(row)
         try:
             cls = self.policy.find_class(module, name)
             if not issubclass(cls, Enum):
                 shell_class(cls)
         except UnfitClassError as error:
-            raise LoadError(f"in {self._path.name}", str(error)) from error
+            raise LoadError(f"in {self._path.name}", f"{error} ({self._who()})") from error
         except LookupError as error:
-            raise LoadError(f"in {self._path.name}", f"no class {module}.{name}") from error
+            reason = f"no class {module}.{name} ({self._who()})"
+            raise LoadError(f"in {self._path.name}", reason) from error
         return cls
+
+    def _who(self) -> str:
+        written_by = {} if self._state is None else self._state.written_by
+        return f"written by {said(written_by) or 'nobody'}; this is {said(self.policy.versions())}"
 
     def _guard(self, living: Any) -> Any:
         if id(living) not in self._guarded:
@@ -305,6 +367,8 @@ class Reader:
 
     def _end(self) -> None:
         self._settling.clear()
+        self._translated.clear()
+        self._shared_made.clear()
         if self._gc_was_enabled:
             gc.enable()
 

@@ -10,7 +10,8 @@
     24+n  m     payload, m = ``payload.stored`` of the header; nothing behind it
 
 The header names the store, its cut, who wrote it, every class the payload may
-build, and the stores and objects it shares.  It is checked before a byte of the
+build with the attributes its objects have, what they lack, and the stores and
+objects it shares.  It is checked before a byte of the
 payload is looked at.  The payload is the codec's, compressed with zstd unless
 that would shrink it more than ``RATIO_MAX`` times: so a reader can refuse a
 small file that promises terabytes without refusing anything Perdure writes.
@@ -23,10 +24,11 @@ from __future__ import annotations
 import json
 import struct
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import zstandard
 
@@ -38,7 +40,7 @@ FORMAT = 1
 PREFIX = struct.Struct("<8sIII")
 PREFIX_CRC = struct.Struct("<I")
 HEADER_AT = PREFIX.size + PREFIX_CRC.size
-HEADER_BYTES_MAX = 64 << 20
+HEADER_BYTES_MAX = 16 << 20
 RATIO_MAX = 1000
 COMPRESS_FROM_BYTES = 512
 LEVEL = 1
@@ -59,19 +61,38 @@ class Shares:
     exports: frozenset[ExportId] = frozenset()
 
 
+class ClassRow(NamedTuple):
+    """A class the payload builds objects of, as its writer knew it.
+
+    ``attributes`` are the names its objects were seen with: what a newer engine's
+    constructor sets besides was added since.
+    """
+
+    module: str
+    name: str
+    attributes: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """A captured object graph: bytes that name classes by their index."""
+    """A captured object graph: bytes that name classes by their index.
+
+    ``incomplete`` names attributes (``Class.attribute``) that objects in here lack,
+    since they were written by an older engine and nothing says what they would be.
+    """
 
     payload: bytes
-    classes: tuple[tuple[str, str], ...]
+    classes: tuple[ClassRow, ...]
     shares: Shares = field(default_factory=Shares)
+    incomplete: tuple[str, ...] = ()
 
     @property
     def digest(self) -> str:
         """Hex digest by which a checkpoint tells a changed store from an unchanged one."""
         seen = blake2b(self.payload, digest_size=16)
-        seen.update(json.dumps([self.classes, _shares_out(self.shares)]).encode())
+        # What attributes there are follows from the payload.
+        classes = [row[:2] for row in self.classes]
+        seen.update(json.dumps([classes, _shares_out(self.shares)]).encode())
         return seen.hexdigest()
 
 
@@ -98,7 +119,8 @@ def encode(state: StateFile) -> bytes:
             "store": list(state.key),
             "cut": state.cut,
             "written_by": state.written_by,
-            "classes": [list(c) for c in state.graph.classes],
+            "classes": [_class_out(*row) for row in state.graph.classes],
+            "incomplete": list(state.graph.incomplete),
             "shares": _shares_out(state.graph.shares),
             "payload": {
                 "packing": packing,
@@ -132,7 +154,8 @@ def decode(data: bytes, *, path: Path) -> StateFile:
         found = blake2b(stored, digest_size=16).hexdigest()
         _expect(path, "payload checksum", payload["blake2b"], found)
         raw = _unpack(stored, payload["packing"], payload["raw"], path)
-        graph = Graph(raw, _classes_in(header["classes"]), _shares_in(header["shares"]))
+        incomplete = tuple(_text(name) for name in header["incomplete"])
+        graph = Graph(raw, _classes_in(header["classes"]), _shares_in(header["shares"]), incomplete)
         writer = {str(k): str(v) for k, v in header["written_by"].items()}
         return StateFile(StoreKey.parse(header["store"]), Lsn(int(header["cut"])), writer, graph)
     except CorruptionError:
@@ -207,10 +230,18 @@ def _shares_in(data: dict[str, list[Any]]) -> Shares:
     )
 
 
-def _classes_in(rows: list[Any]) -> tuple[tuple[str, str], ...]:
-    pairs = []
-    for module, name in rows:
-        if not isinstance(module, str) or not isinstance(name, str):
-            raise TypeError(f"class row {module!r}, {name!r}")
-        pairs.append((module, name))
-    return tuple(pairs)
+def _class_out(module: str, name: str, attributes: Iterable[str] = ()) -> list[Any]:
+    return [module, name, list(attributes)]
+
+
+def _classes_in(rows: list[Any]) -> tuple[ClassRow, ...]:
+    return tuple(
+        ClassRow(_text(module), _text(name), tuple(_text(each) for each in attributes))
+        for module, name, attributes in rows
+    )
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"text is expected, not {value!r}"[:200])
+    return value

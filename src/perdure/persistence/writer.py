@@ -33,9 +33,12 @@ from perdure.persistence.shells import (
     has_own_hash,
     shell_class,
 )
-from perdure.persistence.statefile import Graph, Shares
+from perdure.persistence.statefile import ClassRow, Graph, Shares
 
 Reducer = Callable[[Any], Any]
+# An object's attributes, or None, and then what pickle wants besides.
+Content = Callable[[Any], tuple[Any, ...]]
+NOTED = 1000
 INERT_TYPES = frozenset(INERT.values())
 MUTABLE_CONTAINERS = (
     collections.OrderedDict,
@@ -60,6 +63,8 @@ class Writer:
     def __init__(self, policy: Policy, exports: Exports, key: StoreKey) -> None:
         self.policy, self.exports, self.key = policy, exports, key
         self.classes: dict[type, int] = {}
+        # By index: the names of the attributes its objects were seen with.
+        self.names: list[set[str]] = []
         self.stores: set[StoreKey] = set()
         self.imported: set[ExportId] = set()
         self.exported: set[ExportId] = set()
@@ -87,9 +92,12 @@ class Writer:
         except (pickle.PicklingError, TypeError, AttributeError, RecursionError) as error:
             where, reason = self.explain(attributes, str(error))
             raise CaptureError(str(self.key), where, reason) from error
-        classes = tuple((c.__module__, c.__qualname__) for c in self.classes)
+        classes = tuple(
+            ClassRow(cls.__module__, cls.__qualname__, tuple(sorted(self.names[index])))
+            for cls, index in self.classes.items()
+        )
         shares = Shares(frozenset(self.stores), frozenset(self.imported), frozenset(self.exported))
-        return Graph(payload, classes, shares)
+        return Graph(payload, classes, shares, tuple(self.policy.incomplete(self.key)))
 
     def own_objects(self) -> list[Any]:
         """The written objects that another store of the same service might hold too."""
@@ -110,7 +118,10 @@ class Writer:
 
     def index_of(self, cls: type) -> int:
         """The row of ``cls`` in the class table."""
-        return self.classes.setdefault(cls, len(self.classes))
+        if cls not in self.classes:
+            self.classes[cls] = len(self.names)
+            self.names.append(set())
+        return self.classes[cls]
 
 
 class _Explaining(pickle.Pickler):
@@ -202,7 +213,13 @@ class _Reducers(dict[type, Reducer]):
         content = _CONTENT.get(container, _plain)
         if (attributes := self.writer.policy.attributes_for(cls)) is not None:
             content = _only(attributes)
-        plain = self.by_value(index, container, content)
+        names = self.writer.names[index]
+        if container is object and content is _plain:
+            plain = self.many(cls, index, names)
+            content = _noting(content, names)
+        else:
+            content = _noting(content, names)
+            plain = self.by_value(index, container, content)
         if container is not object and container not in MUTABLE_CONTAINERS:
             return plain
         owner = self.writer.policy.owner(cls)
@@ -222,13 +239,40 @@ class _Reducers(dict[type, Reducer]):
 
         return own
 
-    def by_value(self, index: int, container: type, content: Callable[..., Any]) -> Reducer:
+    def many(self, cls: type, index: int, names: set[str]) -> Reducer:
+        """Plain objects, of which a store may hold a hundred thousand.
+
+        Noting all names of each costs a tenth of the whole capture.  So it is done
+        for the first ``NOTED`` of a class; a later one is looked at only if it has
+        a number of attributes that none had before.
+        """
+        new, arguments = wire.perdure_new, (index,)
+        sizes: set[int] = set()
+        left = NOTED
+
+        def first(value: Any) -> Any:
+            nonlocal left
+            left -= 1
+            if left == 0 and self[cls] is first:
+                self[cls] = rest
+            attributes = value.__dict__
+            names.update(attributes)
+            sizes.add(len(attributes))
+            return new, arguments, attributes
+
+        def rest(value: Any) -> Any:
+            attributes = value.__dict__
+            if len(attributes) not in sizes:
+                sizes.add(len(attributes))
+                names.update(attributes)
+            return new, arguments, attributes
+
+        return first
+
+    def by_value(self, index: int, container: type, content: Content) -> Reducer:
         """An object only this store holds."""
         if container is object:
-            arguments = (index,)
-            if content is _plain:
-                return lambda value: (wire.perdure_new, arguments, value.__dict__)
-            return lambda value: (wire.perdure_new, arguments, *content(value))
+            return lambda value: (wire.perdure_new, (index,), *content(value))
         if container is collections.defaultdict:
             return lambda value: (
                 wire.perdure_filled,
@@ -240,11 +284,11 @@ class _Reducers(dict[type, Reducer]):
         return lambda value: (
             wire.perdure_filled,
             (index, _BARE[container](value)),
-            getattr(value, "__dict__", None),
+            content(value)[0],
         )
 
     def shared(
-        self, index: int, content: Callable[..., Any], *, is_default: bool
+        self, index: int, content: Content, *, is_default: bool
     ) -> Callable[[Any, ExportId], Any]:
         """An object others hold too: its state stands in one file, its id in the others."""
         writer = self.writer
@@ -261,10 +305,22 @@ class _Reducers(dict[type, Reducer]):
 
 
 def _plain(value: Any) -> tuple[Any, ...]:
-    return (value.__dict__,)
+    return (getattr(value, "__dict__", None),)
 
 
-def _only(attributes: Callable[[Any], dict[str, Any]]) -> Callable[[Any], tuple[Any, ...]]:
+def _noting(content: Content, names: set[str]) -> Content:
+    """The same content; the names of its attributes are added to ``names``."""
+
+    def noted(value: Any) -> tuple[Any, ...]:
+        parts = content(value)
+        if parts[0] is not None:
+            names.update(parts[0])
+        return parts
+
+    return noted
+
+
+def _only(attributes: Callable[[Any], dict[str, Any]]) -> Content:
     return lambda value: (attributes(value),)
 
 
@@ -290,7 +346,7 @@ def _queue(value: Any) -> tuple[Any, ...]:
     return getattr(value, "__dict__", None), collections.deque.__iter__(value)
 
 
-_CONTENT: dict[type, Callable[[Any], tuple[Any, ...]]] = {
+_CONTENT: dict[type, Content] = {
     dict: _mapping,
     collections.OrderedDict: _ordered,
     collections.defaultdict: _mapping,

@@ -93,6 +93,7 @@ def header(stored: bytes, /, **changes: Any) -> dict[str, Any]:
         "cut": 1,
         "written_by": {},
         "classes": [],
+        "incomplete": [],
         "shares": {"stores": [], "imports": [], "exports": []},
         "payload": packed,
     } | changes

@@ -640,7 +640,20 @@ def test_a_stranger_binds_no_other_method(owner: str, name: bytes) -> None:
     payload = graph.payload.replace(b"\x8c\x05speak", b"\x8c" + bytes([len(name)]) + name)
     if owner == "plain":
         speaker.__class__ = Plain
-        rows = tuple((m, "Plain" if n == "Speaker" else n) for m, n in graph.classes)
+        rows = tuple(
+            row._replace(name="Plain") if row.name == "Speaker" else row for row in graph.classes
+        )
         graph = dataclasses.replace(graph, classes=rows)
     with pytest.raises(HostileStateError):
         load(dataclasses.replace(graph, payload=payload))
+
+
+def test_what_cannot_be_rebuilt_is_named() -> None:
+    """An object whose class cannot hash it, since an attribute is not there, is a LoadError."""
+    graph = dump({"by": {zoo.ById("x"): 1}})
+    assert graph.payload.count(b"\x04name") == 1
+    graph = Graph(graph.payload.replace(b"\x04name", b"\x04nome"), graph.classes)
+
+    with pytest.raises(LoadError, match="cannot be rebuilt"):
+        load(graph)
+    assert gc.isenabled()

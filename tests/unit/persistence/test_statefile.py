@@ -16,7 +16,7 @@ import zstandard
 from perdure.errors import CorruptionError, FormatVersionError
 from perdure.persistence import statefile
 from perdure.persistence.keys import ExportId, Lsn, StoreKey
-from perdure.persistence.statefile import Graph, Shares, StateFile, decode, encode
+from perdure.persistence.statefile import ClassRow, Graph, Shares, StateFile, decode, encode
 
 PATH = Path("x.state")
 KEY = StoreKey("s3", "000000000000", "aws")
@@ -24,7 +24,7 @@ SHARES = Shares(frozenset({StoreKey("ec2", "0", "a")}), frozenset({ExportId(4)})
 
 
 def state(payload: bytes = b"\x80\x05}." * 400) -> StateFile:
-    graph = Graph(payload, (("moto.s3.models", "FakeBucket"),), SHARES)
+    graph = Graph(payload, (ClassRow("moto.s3.models", "FakeBucket", ("name",)),), SHARES)
     return StateFile(KEY, Lsn(7), {"perdure": "1", "moto": "5.2.5"}, graph)
 
 
@@ -47,6 +47,7 @@ def header_of(stored: bytes, **changes: Any) -> dict[str, Any]:
         "cut": 7,
         "written_by": {},
         "classes": [],
+        "incomplete": [],
         "shares": {"stores": [], "imports": [], "exports": []},
         "payload": payload,
     } | changes
@@ -75,7 +76,7 @@ def test_the_digest_tells_graphs_apart() -> None:
     graphs = [
         Graph(b"a", (), Shares()),
         Graph(b"b", (), Shares()),
-        Graph(b"a", (("m", "C"),), Shares()),
+        Graph(b"a", (ClassRow("m", "C"),), Shares()),
         Graph(b"a", (), SHARES),
     ]
 
@@ -135,7 +136,12 @@ HEADERS: dict[str, Any] = {
     "writer a list": {"written_by": []},
     "classes a number": {"classes": 5},
     "classes of one": {"classes": [["moto"]]},
-    "classes of numbers": {"classes": [[1, 2]]},
+    "classes of two": {"classes": [["moto.s3.models", "FakeBucket"]]},
+    "classes of numbers": {"classes": [[1, 2, []]]},
+    "attributes of numbers": {"classes": [["moto.s3.models", "FakeBucket", [1]]]},
+    "attributes a number": {"classes": [["moto.s3.models", "FakeBucket", 1]]},
+    "incomplete of numbers": {"incomplete": [1]},
+    "incomplete absent": {"incomplete": None},
     "shares absent": {"shares": {}},
     "shares a word": {"shares": "none"},
     "import infinite": {

@@ -454,6 +454,15 @@ class ZooPolicy:
     def owner(self, cls: type) -> str | None:
         return "other" if cls.__name__.startswith("Owned") else "zoo"
 
+    def translation(self, state: StateFile) -> Any:
+        return None
+
+    def incomplete(self, key: StoreKey) -> tuple[str, ...]:
+        return ()
+
+    def versions(self) -> dict[str, str]:
+        return {"perdure": "2.0", "moto": "6.0"}
+
     def attributes_for(self, cls: type) -> Callable[[Any], dict[str, Any]] | None:
         if cls is Partly:
             return lambda value: {k: v for k, v in value.__dict__.items() if k != "live"}

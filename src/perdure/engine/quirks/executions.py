@@ -28,6 +28,7 @@ from perdure.engine.lock import sleep, waiting
 log = logging.getLogger(__name__)
 
 PARSER = "moto.stepfunctions.parser."
+RUNNING_STORES = PARSER + "models"
 RUNTIME_ERROR = "States.Runtime"
 STOPPED = "ABORTED"
 # Long enough for whoever waits for the lock to get it.
@@ -43,7 +44,7 @@ def install() -> None:
     after_import("moto.stepfunctions.models", _have_one_kind_of_store)
     after_import("moto.stepfunctions.responses", _complete_the_api)
     after_import(PARSER + "api", _name_errors)
-    after_import(PARSER + "models", _complete_the_store)
+    after_import(RUNNING_STORES, _complete_the_store)
     after_import(PARSER + "utils", _forget_threads)
     after_import(PARSER + "asl.utils.boto_client", _call_this_server)
     after_import(PARSER + "asl.component.state.state", _take_turns)
