@@ -1,0 +1,183 @@
+"""Calls over HTTP through botocore, with the answer as it came off the wire.
+
+Whether a read is identical is asked of status, headers and body, byte for byte,
+without what names the request or the moment of its transport.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any
+
+import botocore.session
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+from botocore.model import OperationModel
+
+from tests.coverage.headers import CHANGED, OBSERVE
+
+TIMEOUT_S = 10
+BODY_KEPT_BYTES = 20_000
+NOT_IMPLEMENTED = 501
+# moto says so of an operation; of a parameter it says something else.
+NO_SUCH_OPERATION = re.compile(
+    rb"has not been implemented|no handler for its path|UnknownOperationException"
+)
+OF_THE_TRANSPORT = frozenset(
+    "date server connection content-length transfer-encoding x-localstack x-amz-id-2 "
+    "x-amzn-requestid x-amz-request-id x-amzn-request-id x-amzn-trace-id".split()
+    + [CHANGED]
+)
+_REQUEST_IDS = re.compile(
+    rb'(?i)(<(?:request_?id|hostid)>)[^<]*|("(?:request_?id|hostid)"\s*:\s*")[^"]*'
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One answer.
+
+    Attributes:
+        status: 0 if there was none.
+        digest: Of what must be identical.
+        shape: Keys and types of the parsed answer.
+        body: The first bytes, for reports.
+        parsed: What botocore made of it; empty for errors.
+        changed: Modules whose stores the call changed, if it was observed.
+        why: The error, if it was one.
+    """
+
+    status: int
+    digest: str
+    shape: str
+    body: bytes
+    parsed: Mapping[str, Any]
+    changed: frozenset[str]
+    why: str = ""
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether it did what was asked."""
+        return 200 <= self.status < 400 or self.status == 304
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether moto does not implement the operation."""
+        refused = self.status in (NOT_IMPLEMENTED, 404)
+        return refused and NO_SUCH_OPERATION.search(self.body) is not None
+
+
+class Caller:
+    """A client of one service, in one account."""
+
+    def __init__(
+        self, session: botocore.session.Session, service: str, *, url: str, account: str
+    ) -> None:
+        self.client = session.create_client(
+            service,
+            region_name="us-east-1",
+            endpoint_url=url,
+            aws_access_key_id=account,
+            aws_secret_access_key="sweep",
+            config=Config(
+                retries={"total_max_attempts": 1},
+                connect_timeout=TIMEOUT_S,
+                read_timeout=TIMEOUT_S,
+                s3={"addressing_style": "path"},
+                inject_host_prefix=False,
+                request_checksum_calculation="when_required",
+            ),
+        )
+        self.model = self.client.meta.service_model
+        self._methods = {v: k for k, v in self.client.meta.method_to_api_mapping.items()}
+        self._last: tuple[int, Mapping[str, str], bytes] | None = None
+        self._observe = False
+        self.client.meta.events.register("before-send", self._mark)
+        session_of = self.client._endpoint.http_session
+        self._send, session_of.send = session_of.send, self._send_and_keep
+
+    def close(self) -> None:
+        """Close its connections."""
+        self.client.close()
+
+    def operations(self) -> list[OperationModel]:
+        """Every operation of the model that a client can call."""
+        return [self.model.operation_model(name) for name in sorted(self._methods)]
+
+    def call(self, operation: str, parameters: Mapping[str, Any], *, observe: bool = False) -> Seen:
+        """Call an operation; every failure is an answer too."""
+        self._last, self._observe = None, observe
+        parsed: Mapping[str, Any] = {}
+        why = ""
+        try:
+            parsed = getattr(self.client, self._methods[operation])(**parameters)
+        except ClientError as error:
+            why = str(error)
+        except (BotoCoreError, ValueError, TypeError, KeyError, AttributeError) as error:
+            why = f"{type(error).__name__}: {error}"
+        parsed = {name: value for name, value in parsed.items() if name != "ResponseMetadata"}
+        if self._last is None:
+            return Seen(0, "", "", b"", {}, frozenset(), why)
+        status, headers, body = self._last
+        changed = frozenset(filter(None, headers.get(CHANGED, "").split(",")))
+        return Seen(
+            status,
+            digest_of(status, headers, body),
+            shape_of(parsed),
+            body[:BODY_KEPT_BYTES],
+            parsed,
+            changed,
+            why,
+        )
+
+    def _mark(self, request: Any, **_: Any) -> None:
+        if self._observe:
+            request.headers[OBSERVE] = "1"
+
+    def _send_and_keep(self, request: Any) -> Any:
+        answer = self._send(request)
+        body = answer.content
+        headers = {str(name).lower(): str(value) for name, value in answer.headers.items()}
+        self._last = answer.status_code, headers, body
+        answer.raw = _Replay(body)
+        return answer
+
+
+class _Replay:
+    """The body again, for answers that botocore reads as a stream."""
+
+    def __init__(self, body: bytes) -> None:
+        self.body = body
+
+    def read(self, amt: int | None = None) -> bytes:
+        taken, self.body = self.body[:amt], self.body[amt:] if amt is not None else b""
+        return taken
+
+    def stream(self, *_: Any, **__: Any) -> Any:
+        yield self.read()
+
+    def close(self) -> None:
+        pass
+
+
+def digest_of(status: int, headers: Mapping[str, str], body: bytes) -> str:
+    """What must be the same before and after a restart."""
+    kept = sorted((n, v) for n, v in headers.items() if n not in OF_THE_TRANSPORT)
+    masked = _REQUEST_IDS.sub(rb"\1\2-", body)
+    return blake2b(repr((status, kept)).encode() + masked, digest_size=16).hexdigest()
+
+
+def shape_of(value: Any) -> str:
+    """Keys and types, down to the leaves; of a list the shapes it has, once each."""
+    if isinstance(value, Mapping):
+        inner = ",".join(f"{name}:{shape_of(value[name])}" for name in sorted(value, key=str))
+        return "{" + inner + "}"
+    if isinstance(value, list):
+        return "[" + "|".join(sorted({shape_of(part) for part in value})) + "]"
+    if isinstance(value, dt.datetime):
+        return "time"
+    return type(value).__name__
