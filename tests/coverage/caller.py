@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -21,6 +22,7 @@ from botocore.model import OperationModel
 from tests.coverage.headers import CHANGED, OBSERVE
 
 TIMEOUT_S = 10
+SLOW_S = 0.5
 BODY_KEPT_BYTES = 20_000
 NOT_IMPLEMENTED = 501
 # moto says so of an operation; of a parameter it says something else.
@@ -95,7 +97,9 @@ class Caller:
         self.model = self.client.meta.service_model
         self._methods = {v: k for k, v in self.client.meta.method_to_api_mapping.items()}
         self._last: tuple[int, Mapping[str, str], bytes] | None = None
-        self._observe = False
+        self._observe, self._parse = False, True
+        # Operations that took long, with the seconds.
+        self.slow: dict[str, float] = {}
         self.client.meta.events.register("before-send", self._mark)
         session_of = self.client._endpoint.http_session
         self._send, session_of.send = session_of.send, self._send_and_keep
@@ -108,18 +112,38 @@ class Caller:
         """Every operation of the model that a client can call."""
         return [self.model.operation_model(name) for name in sorted(self._methods)]
 
-    def call(self, operation: str, parameters: Mapping[str, Any], *, observe: bool = False) -> Seen:
-        """Call an operation; every failure is an answer too."""
-        self._last, self._observe = None, observe
+    def call(
+        self,
+        operation: str,
+        parameters: Mapping[str, Any],
+        *,
+        observe: bool = False,
+        parse: bool = True,
+    ) -> Seen:
+        """Call an operation; every failure is an answer too.
+
+        Args:
+            operation: As the model names it.
+            parameters: As the model takes them.
+            observe: Ask which stores the call changed.
+            parse: Without it only status and digest are told, in a tenth of the time
+                where answers are large.
+        """
+        self._last, self._observe, self._parse = None, observe, parse
         parsed: Mapping[str, Any] = {}
         why = ""
+        began = time.monotonic()
         try:
             parsed = getattr(self.client, self._methods[operation])(**parameters)
+        except _EnoughError:
+            pass
         except ClientError as error:
             why = str(error)
         except (BotoCoreError, ValueError, TypeError, KeyError, AttributeError) as error:
             why = f"{type(error).__name__}: {error}"
         parsed = {name: value for name, value in parsed.items() if name != "ResponseMetadata"}
+        if (taken := time.monotonic() - began) > SLOW_S:
+            self.slow[operation] = max(taken, self.slow.get(operation, 0))
         if self._last is None:
             return Seen(0, "", "", b"", {}, frozenset(), why)
         status, headers, body = self._last
@@ -143,8 +167,14 @@ class Caller:
         body = answer.content
         headers = {str(name).lower(): str(value) for name, value in answer.headers.items()}
         self._last = answer.status_code, headers, body
+        if not self._parse:
+            raise _EnoughError
         answer.raw = _Replay(body)
         return answer
+
+
+class _EnoughError(Exception):
+    """Ends a call whose answer is not to be parsed."""
 
 
 class _Replay:

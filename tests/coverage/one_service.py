@@ -66,8 +66,10 @@ class OneService:
 
     def reconnect(self) -> None:
         """Follow a server to its new process."""
+        slow = self.caller.slow
         self.caller.close()
         self.caller = self._connect(self.name)
+        self.caller.slow = slow
 
     # ----------------------------------------------------------------- calls
 
@@ -102,7 +104,8 @@ class OneService:
 
     def _try(self, operation: OperationModel, *, variant: int, turn: int) -> Seen:
         parameters = self.synthesis.parameters(operation, variant=variant, turn=turn)
-        seen = self.caller.call(operation.name, parameters, observe=True)
+        observe = operation.name not in self.changed
+        seen = self.caller.call(operation.name, parameters, observe=observe)
         self._note(operation.name, seen)
         if seen.succeeded:
             nouns = (verb_and_noun(operation.name)[1],)
@@ -149,7 +152,7 @@ class OneService:
         """Call every planned read; answers are kept under the moment's name."""
         for read in self.reads:
             if read.volatile or not only_volatile:
-                seen = self.caller.call(read.operation, read.parameters)
+                seen = self.caller.call(read.operation, read.parameters, parse=read.volatile)
                 read.seen[moment] = seen
                 self._note(read.operation, seen)
 

@@ -32,11 +32,12 @@ import botocore.session
 from perdure.engine import coverage
 from perdure.engine.services import all_services
 from tests.coverage import results
-from tests.coverage.caller import Caller
+from tests.coverage.caller import Caller, Seen
 from tests.coverage.feed import Feed
-from tests.coverage.given import GIVEN, LEANS_ON
+from tests.coverage.given import GIVEN, LEANS_ON, Lean
 from tests.coverage.one_service import Difference, OneService
-from tests.coverage.synthesis import Synthesis
+from tests.coverage.synthesis import Synthesis, filled
+from tests.coverage.words import verb_and_noun
 from tests.integration.conftest import Server
 
 BATCH = 10
@@ -59,6 +60,8 @@ class Outcome:
     results: dict[str, dict[str, Any]] = field(default_factory=dict)
     differences: list[Difference] = field(default_factory=list)
     failures: dict[str, list[str]] = field(default_factory=dict)
+    slow: dict[str, dict[str, float]] = field(default_factory=dict)
+    log: str = ""
     troubled: dict[str, str] = field(default_factory=dict)
 
 
@@ -112,7 +115,7 @@ class Batch:
         account = account_of(name)
         feed = Feed()
         connect = partial(self._connect, account)
-        surroundings = Surroundings(name, feed, connect)
+        surroundings = Surroundings(name, account, feed, connect)
         synthesis = Synthesis(
             name,
             account,
@@ -133,9 +136,9 @@ class Batch:
         time.sleep(max(0.0, TICK_S - (time.monotonic() - began)))
         self._read(second)
         for one in self.services:
-            if one.find_volatile(first, second):
-                # It may have settled meanwhile: what a first read creates, say.
-                one.read(first, only_volatile=True)
+            one.find_volatile(first, second)
+            # It may have settled meanwhile: what a first read creates, say.
+            one.read(first, only_volatile=True)
         time.sleep(TICK_S)
         for one in self.services:
             one.read(second, only_volatile=True)
@@ -157,11 +160,13 @@ class Batch:
         for one in self.services:
             outcome.results[one.name] = one.result(frozenset(self.volatile[one.name]))
             outcome.differences += one.differences
+            outcome.slow[one.name] = one.caller.slow
             outcome.failures[one.name] = [
                 f"{name}: {seen[-1].status} {seen[-1].why}"
                 for name, seen in sorted(one.tried.items())
                 if not any(s.succeeded for s in seen)
             ]
+        outcome.log = self.server.log
         outcome.troubled = {
             key: f"{store['status']}: {store['reason']}"
             for key, store in self.server.stores().items()
@@ -173,27 +178,38 @@ class Batch:
 class Surroundings:
     """What a service leans on, made or found in its account when first asked for."""
 
-    def __init__(self, service: str, feed: Feed, connect: Any) -> None:
-        self.service, self.feed, self.connect = service, feed, connect
+    def __init__(self, service: str, account: str, feed: Feed, connect: Any) -> None:
+        self.service, self.account = service, account
+        self.feed, self.connect = feed, connect
         self.asked: set[str] = set()
 
     def provide(self, names: Iterable[str]) -> bool:
         """Feed what other services have under one of these names; whether it did."""
         for name in names:
             row = LEANS_ON.get(name)
-            if row is None or row[0] == self.service or name in self.asked:
+            if row is None or row.service == self.service or name in self.asked:
                 continue
             self.asked.add(name)
-            service, operation, parameters = row
-            caller = self.connect(service)
+            lean = filled(row, self.account, 0)
+            caller = self.connect(lean.service)
             try:
-                seen = caller.call(operation, parameters)
+                seen = caller.call(lean.operation, lean.parameters)
             finally:
                 caller.close()
             if seen.succeeded:
-                self.feed.remember(seen.parsed, (name,), made=False)
+                self._feed(name, lean, seen)
                 return True
         return False
+
+    def _feed(self, name: str, lean: Lean, seen: Seen) -> None:
+        nouns = (verb_and_noun(lean.operation)[1],)
+        self.feed.remember(lean.parameters, nouns, made=False)
+        self.feed.remember(seen.parsed, nouns, made=False)
+        if lean.answer:
+            self.feed.remember({name: lean.answer}, nouns, made=False)
+        elif lean.same_as:
+            found = self.feed.find(lean.same_as, nouns, lambda _: True)
+            self.feed.remember({name: found}, nouns, made=False)
 
 
 def sweep(names: Sequence[str], *, jobs: int = 1) -> Outcome:
@@ -205,6 +221,8 @@ def sweep(names: Sequence[str], *, jobs: int = 1) -> Outcome:
             whole.results |= part.results
             whole.differences += part.differences
             whole.failures |= part.failures
+            whole.slow |= part.slow
+            whole.log += part.log
             whole.troubled |= part.troubled
             say(f"{', '.join(batch)}: {len(part.differences)} differences")
     return whole
@@ -282,6 +300,8 @@ def write_report(outcome: Outcome, folder: Path) -> None:
         name = f"{number:03d}-{d.service}-{d.operation}.txt"
         (folder / name).write_bytes(text + d.before + b"\n\n-----\n\n" + d.after)
     (folder / "failures.json").write_text(json.dumps(outcome.failures, indent=1))
+    (folder / "slow.json").write_text(json.dumps(outcome.slow, indent=1))
+    (folder / "server.log").write_text(outcome.log)
 
 
 if __name__ == "__main__":

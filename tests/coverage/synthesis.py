@@ -10,6 +10,7 @@ each a half of these, for operations that refuse members in company.
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import io
 import json
@@ -41,7 +42,7 @@ NEVER_OPTIONAL = re.compile(
     r"dryrun|.*token|.*marker|max(result|item|record|key|upload)|limit|pagesize|filter|"
     r"expectedbucketowner|.*(md5|checksum.*|crc.*|sha1|sha256)|if(none)?match|if(un)?modifiedsince|"
     r"ssecustomer.*|copysourcessecustomer.*|waittimesecond|requestpayer|mfa|range|"
-    r"bypass.*|.*sourcedb.*|source(region|account)|destinationregion|presignedurl|sourceip"
+    r"tagspecification|bypass.*|.*sourcedb.*|source(region|account)|destinationregion|presignedurl|sourceip"
 )
 
 
@@ -57,7 +58,8 @@ class Place:
     turn: int
 
 
-def _archive(_: Place) -> bytes:
+def archive(_: Place | None = None) -> bytes:
+    """A function's code, the same bytes every time."""
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
         archive.writestr(
@@ -86,13 +88,13 @@ KNOWN: tuple[tuple[str, Any], ...] = (
     (r"availabilityzone(name)?", lambda p: p.region + "a"),
     (r".*ipv6cidr.*", "2001:db8::/64"),
     (r".*cidr.*", lambda p: f"10.0.{p.turn}.0/24"),
-    (r".*ip(v4)?(address)?|ip", lambda p: f"10.0.0.{10 + p.turn}"),
+    (r"(.*ip(v4)?)?address|.*ip", lambda p: f"10.0.0.{10 + p.turn}"),
     (r".*email(address)?|source$|fromaddress", lambda p: f"sweep{p.turn}@example.com"),
     (r"phonenumber|.*phone", "+12065550100"),
     (r".*(password|passphrase)", "Sweep-Passw0rd!"),
     (r".*(ur[li]|endpoint)", NOWHERE),
     (r"hostedzonename|(custom|fullyqualified|base)?domain(name)?|hostname|fqdn", "domain"),
-    (r"zipfile", _archive),
+    (r"zipfile", archive),
     (r"(s3)?bucket(name)?|s3bucket.*", lambda p: f"sweep-{p.account}-{p.turn}"),
     (r"(s3|object)?key|s3.*key|objectname", "sweep"),
     (r"tagkey", "stage"),
@@ -161,18 +163,21 @@ class Synthesis:
         work = _Call(self, operation.name, variant, turn)
         made = work.structure(operation.input_shape, (work.noun,), depth=0)
         given = self.given.get(operation.name, {})
-        filled = {name: _fill(value, self.account, turn) for name, value in given.items()}
-        return {name: value for name, value in {**made, **filled}.items() if value is not None}
+        made |= filled(dict(given), self.account, turn)
+        return {name: value for name, value in made.items() if value is not None}
 
 
-def _fill(value: Any, account: str, turn: int) -> Any:
-    """``{account}`` and ``{turn}`` in given parameters."""
+def filled(value: Any, account: str, turn: int) -> Any:
+    """Given parameters with ``{account}`` and ``{turn}`` replaced, however deep."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        parts = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+        return type(value)(**filled(parts, account, turn))
     if isinstance(value, str):
         return value.replace("{account}", account).replace("{turn}", str(turn))
     if isinstance(value, dict):
-        return {_fill(k, account, turn): _fill(v, account, turn) for k, v in value.items()}
+        return {filled(k, account, turn): filled(v, account, turn) for k, v in value.items()}
     if isinstance(value, list):
-        return [_fill(part, account, turn) for part in value]
+        return [filled(part, account, turn) for part in value]
     return value
 
 
@@ -268,6 +273,8 @@ class _Call:
     def text(self, shape: Any, name: str, nouns: tuple[str, ...]) -> str:
         if getattr(shape, "enum", None):
             return str(shape.enum[self.turn % len(shape.enum)])
+        if nouns[0] == "tag" and plain(name) in ("key", "value"):
+            return {"key": "stage", "value": "sweep"}[plain(name)]
         if self._is_new(name, nouns):
             return self.fresh(shape, name, nouns)
         found = self._fed(shape, name, nouns)
@@ -286,7 +293,8 @@ class _Call:
         high = limits.get("max", 1 << 20)
         found = known(self._place(name, nouns))
         candidates = [found] if isinstance(found, str) else []
-        candidates += _candidates(plain(name), self.turn, self.noun)
+        stem = self.noun if self._is_new(name, nouns) else _stem(name, nouns)
+        candidates += _candidates(stem, self.turn)
         for text in candidates:
             text = text.ljust(low, "0")[:high] if low > len(text) or high < len(text) else text
             if patterns.accepts(pattern, text):
@@ -351,8 +359,17 @@ def _hours(name: str) -> int:
     return 1 if re.search("end|until|expir|to$", name) else 0
 
 
-def _candidates(name: str, turn: int, noun: str) -> list[str]:
-    stem = (noun or name)[:16]
+def _stem(name: str, nouns: tuple[str, ...]) -> str:
+    """What a member's own name says it names; if nothing, what it stands in."""
+    own = plain(name)
+    if own in GENERIC:
+        return nouns[0]
+    ending = next((end for end in ("identifier", "name", "id") if own.endswith(end)), "")
+    return own.removesuffix(ending) or nouns[0]
+
+
+def _candidates(stem: str, turn: int) -> list[str]:
+    stem = stem[:16]
     return [
         f"sweep-{stem}-{turn}",
         f"sweep{turn}",
