@@ -12,7 +12,8 @@ from re import _constants as kind  # type: ignore[attr-defined]
 from re import _parser  # type: ignore[attr-defined]
 from typing import Any
 
-REPEATS_MAX = 3
+# Beyond it a text is filled up by its caller; nested repeats would grow with its square.
+LENGTH_MAX = 300
 _JAVA = ((r"\p{L}", "a-zA-Z"), (r"\p{N}", "0-9"), (r"\p{Z}", " "), (r"\p{P}", "-"), (r"\p{S}", "+"))
 _CATEGORIES = {
     kind.CATEGORY_DIGIT: "1",
@@ -48,9 +49,9 @@ def matching(pattern: str, length_min: int = 0) -> str | None:
     if found is None:
         return None
     parsed = _parser.parse(found.pattern)
-    for longest in (REPEATS_MAX, length_min, length_min + REPEATS_MAX):
+    for repeats in (1, min(length_min, LENGTH_MAX)):
         try:
-            text = _Writer(longest).write(parsed)
+            text = _Writer(repeats).write(parsed)
         except (LookupError, ValueError):
             return None
         if found.fullmatch(text) and len(text) >= length_min:
@@ -79,7 +80,7 @@ class _Writer:
             return _member(argument)
         if op in (kind.MAX_REPEAT, kind.MIN_REPEAT, kind.POSSESSIVE_REPEAT):
             low, high, inner = argument
-            times = min(max(low, min(1, high) if low == 0 else self.repeats), high)
+            times = min(max(low, self.repeats), high)
             return "".join(self.write(inner) for _ in range(times))
         if op is kind.SUBPATTERN:
             group, *_, inner = argument

@@ -213,18 +213,18 @@ class Surroundings:
 
 
 def sweep(names: Sequence[str], *, jobs: int = 1) -> Outcome:
-    """Sweep these services."""
+    """Sweep these services, ``BATCH`` on a server, ``jobs`` servers at a time."""
     batches = [names[at : at + BATCH] for at in range(0, len(names), BATCH)]
     whole = Outcome()
     with ProcessPoolExecutor(jobs, max_tasks_per_child=1) as pool:
-        for batch, part in zip(batches, pool.map(run_batch, batches), strict=True):
+        for swept, part in zip(batches, pool.map(run_batch, batches), strict=True):
             whole.results |= part.results
             whole.differences += part.differences
             whole.failures |= part.failures
             whole.slow |= part.slow
             whole.log += part.log
             whole.troubled |= part.troubled
-            say(f"{', '.join(batch)}: {len(part.differences)} differences")
+            say(f"{', '.join(swept)}: {len(part.differences)} differences")
     return whole
 
 

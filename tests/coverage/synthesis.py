@@ -25,7 +25,8 @@ from tests.coverage.feed import Feed
 from tests.coverage.words import GENERIC, Phase, kin, phase_of, plain, verb_and_noun
 
 VARIANTS = 4
-DEPTH_MAX = 6
+# How often a structure may stand inside itself.
+INSIDE_ITSELF_MAX = 1
 OPTIONAL_MAX = 14
 INNER_MAX = 5
 # A port nobody listens on: what goes out is refused at once.
@@ -187,6 +188,7 @@ class _Call:
     def __init__(self, synthesis: Synthesis, operation: str, variant: int, turn: int) -> None:
         self.of, self.variant, self.turn = synthesis, variant, turn
         self.phase = phase_of(operation)
+        self.around: list[str] = []
         _, self.noun = verb_and_noun(operation)
 
     # ------------------------------------------------------------ containers
@@ -233,10 +235,13 @@ class _Call:
         if getattr(shape, "is_document_type", False):
             return {"sweep": "sweep"}
         if kind == "structure":
-            return {} if depth > DEPTH_MAX else self.structure(shape, _inside(name, nouns), depth)
+            if self.around.count(shape.name) > INSIDE_ITSELF_MAX:
+                return {}
+            self.around.append(shape.name)
+            made = self.structure(shape, _inside(name, nouns), depth)
+            self.around.pop()
+            return made
         if kind == "list":
-            if depth > DEPTH_MAX:
-                return []
             inner = self.value(shape.member, name, nouns, depth + 1)
             return [inner] * max(1, min(shape.metadata.get("min", 1), 2))
         if kind == "map":

@@ -94,6 +94,12 @@ ROWS = (
         "LogStream._log_ids",
         "a class attribute: the next stream's number",
     ),
+    _update(
+        "ec2.endpoint_services",
+        "moto.ec2.models.vpcs",
+        "DEFAULT_VPC_ENDPOINT_SERVICES",
+        "filled at the first use of a region, with random ids that answers show",
+    ),
 )
 _waiting: dict[str, Any] = {}
 _initial: dict[str, Any] = {}
@@ -130,7 +136,7 @@ def install(values: dict[str, Any]) -> None:
 def reset(module: str) -> None:
     """Put a service's values back to what they were before its first call."""
     for row in ROWS:
-        if row.module != f"moto.{module}.models":
+        if row.module.split(".")[1] != module:
             continue
         _waiting.pop(row.name, None)
         found = sys.modules.get(row.module)
