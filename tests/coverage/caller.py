@@ -18,8 +18,8 @@ import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.model import OperationModel
-
 from tests.coverage.headers import CHANGED, OBSERVE
+from tests.coverage.words import words
 
 TIMEOUT_S = 10
 SLOW_S = 0.5
@@ -29,10 +29,9 @@ NOT_IMPLEMENTED = 501
 NO_SUCH_OPERATION = re.compile(
     rb"has not been implemented|no handler for its path|UnknownOperationException"
 )
-OF_THE_TRANSPORT = frozenset(
+OF_THE_TRANSPORT = {CHANGED} | words(
     "date server connection content-length transfer-encoding x-localstack x-amz-id-2 "
-    "x-amzn-requestid x-amz-request-id x-amzn-request-id x-amzn-trace-id".split()
-    + [CHANGED]
+    "x-amzn-requestid x-amz-request-id x-amzn-request-id x-amzn-trace-id"
 )
 _REQUEST_IDS = re.compile(
     rb'(?i)(<(?:request_?id|hostid)>)[^<]*|("(?:request_?id|hostid)"\s*:\s*")[^"]*'

@@ -10,18 +10,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from tests.coverage.words import GENERIC, kin, plain
+from tests.coverage.words import GENERIC, kin, plain, words
 
 VALUES_MAX = 12
 TEXT_MAX = 2048
 ARNS = "anyarn"
 # They say nothing about what exists, and a page token used twice is an error.
-NOT_KEPT = frozenset(
+NOT_KEPT = words(
     "nexttoken marker nextmarker paginationtoken requestid description message "
-    "clienttoken clientrequesttoken idempotencytoken creatorrequestid nextpagetoken".split()
+    "clienttoken clientrequesttoken idempotencytoken creatorrequestid nextpagetoken"
 )
-ANY_RESOURCE = frozenset(
-    "resourcearn resourceid resource resourceidentifier targetarn arn resourcename sourcearn".split()
+ANY_RESOURCE = words(
+    "resourcearn resourceid resource resourceidentifier targetarn arn resourcename sourcearn"
 )
 
 

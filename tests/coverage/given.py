@@ -37,9 +37,7 @@ GIVEN: dict[str, dict[str, dict[str, Any]]] = {
         **{name: {"Key": KEY} for name in ("GetItem", "UpdateItem", "DeleteItem")},
         "PutItem": {"Item": {**KEY, "at": {"N": "{turn}"}}},
         "BatchGetItem": {"RequestItems": {"sweep-table-0": {"Keys": [KEY]}}},
-        "BatchWriteItem": {
-            "RequestItems": {"sweep-table-0": [{"PutRequest": {"Item": KEY}}]}
-        },
+        "BatchWriteItem": {"RequestItems": {"sweep-table-0": [{"PutRequest": {"Item": KEY}}]}},
         "TransactGetItems": {
             "TransactItems": [{"Get": {"TableName": "sweep-table-0", "Key": KEY}}]
         },
@@ -50,7 +48,7 @@ GIVEN: dict[str, dict[str, dict[str, Any]]] = {
             "KeyConditionExpression": "id = :id",
             "ExpressionAttributeValues": {":id": {"S": "sweep0"}},
         },
-        "ExecuteStatement": {"Statement": "SELECT * FROM \"sweep-table-0\""},
+        "ExecuteStatement": {"Statement": 'SELECT * FROM "sweep-table-0"'},
         "BatchExecuteStatement": {
             "Statements": [{"Statement": "SELECT * FROM \"sweep-table-0\" WHERE id = 'sweep0'"}]
         },
@@ -139,9 +137,7 @@ LEANS_ON: dict[str, Lean] = {
     "bucket": Lean("s3", "CreateBucket", {"Bucket": "sweep-{account}-0"}),
     "certificatearn": Lean("acm", "RequestCertificate", {"DomainName": "sweep.example.com"}),
     "userpoolid": Lean("cognito-idp", "CreateUserPool", {"PoolName": "sweep-pool"}),
-    "secretarn": Lean(
-        "secretsmanager", "CreateSecret", {"Name": "sweep", "SecretString": "sweep"}
-    ),
+    "secretarn": Lean("secretsmanager", "CreateSecret", {"Name": "sweep", "SecretString": "sweep"}),
     "directoryid": Lean(
         "ds",
         "CreateDirectory",

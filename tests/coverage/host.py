@@ -15,6 +15,8 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+from tests.coverage.headers import CHANGED, OBSERVE
+
 from perdure.cli.main import main
 from perdure.engine.calls import Answer, Call
 from perdure.engine.core import Engine
@@ -26,7 +28,6 @@ from perdure.engine.stores import STORES, Stores, module_of
 from perdure.errors import CaptureError
 from perdure.persistence.keys import StoreKey
 from perdure.persistence.writer import Writer
-from tests.coverage.headers import CHANGED, OBSERVE
 
 
 class Observer:

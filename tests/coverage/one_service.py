@@ -18,7 +18,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from botocore.model import OperationModel
-
 from tests.coverage.caller import Caller, Seen
 from tests.coverage.feed import Feed
 from tests.coverage.synthesis import VARIANTS, Synthesis
@@ -84,7 +83,7 @@ class OneService:
                 # Two that worked are enough; what failed is tried in every variant.
                 if operation.name in self.unknown or done > 1:
                     continue
-                variant = done if done else turn % VARIANTS
+                variant = done or turn % VARIANTS
                 seen = self._try(operation, variant=variant, turn=turn)
                 if seen.succeeded:
                     granted[operation.name] = done + 1

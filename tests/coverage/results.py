@@ -77,7 +77,9 @@ def store(table: dict[str, Any], path: Path = TABLE_PATH) -> None:
     """Write the table: a line per service, so that a change shows as one."""
     lines = [f"  {json.dumps(n)}: {json.dumps(row)}" for n, row in table["services"].items()]
     text = (
-        '{\n "sweeps": ' + json.dumps(table["sweeps"]) + ',\n "services": {\n'
+        '{\n "sweeps": '
+        + json.dumps(table["sweeps"])
+        + ',\n "services": {\n'
         + ",\n".join(lines)
         + "\n }\n}\n"
     )

@@ -28,9 +28,6 @@ from pathlib import Path
 from typing import Any
 
 import botocore.session
-
-from perdure.engine import coverage
-from perdure.engine.services import all_services
 from tests.coverage import results
 from tests.coverage.caller import Caller, Seen
 from tests.coverage.feed import Feed
@@ -39,6 +36,9 @@ from tests.coverage.one_service import Difference, OneService
 from tests.coverage.synthesis import Synthesis, filled
 from tests.coverage.words import verb_and_noun
 from tests.integration.conftest import Server
+
+from perdure.engine import coverage
+from perdure.engine.services import all_services
 
 BATCH = 10
 # So that what changes with the clock, by the second, shows as volatile.

@@ -300,8 +300,7 @@ class _Call:
         candidates = [found] if isinstance(found, str) else []
         stem = self.noun if self._is_new(name, nouns) else _stem(name, nouns)
         candidates += _candidates(stem, self.turn)
-        for text in candidates:
-            text = text.ljust(low, "0")[:high] if low > len(text) or high < len(text) else text
+        for text in (candidate.ljust(low, "0")[:high] for candidate in candidates):
             if patterns.accepts(pattern, text):
                 return text
         made = patterns.matching(pattern, low) if pattern else None

@@ -11,21 +11,28 @@ import re
 from enum import IntEnum
 from functools import cache
 
-READ_VERBS = frozenset(
+
+def words(text: str) -> frozenset[str]:
+    """A set of words."""
+    return frozenset(text.split())
+
+
+READ_VERBS = words(
     "Describe Get List Search BatchGet BatchDescribe Lookup Query Scan Select Head Count View "
-    "Check Validate Estimate Preview Simulate Admin_Get Admin_List Filter Discover Verify".split()
+    "Check Validate Estimate Preview Simulate Admin_Get Admin_List Filter Discover Verify"
 )
-END_VERBS = frozenset(
+END_VERBS = words(
     "Delete BatchDelete Terminate Deregister Unregister Detach Disassociate BatchDisassociate "
     "Cancel Stop Remove Untag Disable Unsubscribe Release Revoke Reset Abort Reject Purge Leave "
     "Unassign Decline Unlink Close Destroy Forget Unmonitor Unpeer Revert Undeprecate "
-    "Withdraw Deprovision Deprecate Retire Empty Clear End Admin_Delete Admin_Disable".split()
+    "Withdraw Deprovision Deprecate Retire Empty Clear End Admin_Delete Admin_Disable"
 )
-MAKE_VERBS = frozenset("Create Allocate Request Register Run Import Upload Provision".split())
-ADD_VERBS = frozenset("Put Add Start Publish Send Subscribe Batch Copy Restore Initiate".split())
-GENERIC = frozenset(
+MAKE_VERBS = words("Create Allocate Request Register Run Import Upload Provision")
+ADD_VERBS = words("Put Add Start Publish Send Subscribe Batch Copy Restore Initiate")
+# Names that say nothing without what they are of.
+GENERIC = words(
     "name names id ids arn arns identifier url uri key keys alias version handle status "
-    "type token value code identity resource".split()
+    "type token value code identity resource"
 )
 _ENDINGS = ("identifier", "name", "id", "arn", "key")
 
@@ -65,13 +72,13 @@ def singular(word: str) -> str:
 @cache
 def verb_and_noun(operation: str) -> tuple[str, str]:
     """``BatchGetItem`` -> ``("BatchGet", "item")``; the noun is plain."""
-    words = split(operation)
-    verb = words[0]
-    if verb in ("Batch", "Admin") and len(words) > 1:
-        joined = words[0] + ("_" if verb == "Admin" else "") + words[1]
+    parts = split(operation)
+    verb = parts[0]
+    if verb in ("Batch", "Admin") and len(parts) > 1:
+        joined = parts[0] + ("_" if verb == "Admin" else "") + parts[1]
         if joined in READ_VERBS | END_VERBS:
-            return joined, plain("".join(words[2:]))
-    return verb, plain("".join(words[1:]))
+            return joined, plain("".join(parts[2:]))
+    return verb, plain("".join(parts[1:]))
 
 
 def phase_of(operation: str) -> Phase:
@@ -110,9 +117,9 @@ def kin(member: str, nouns: tuple[str, ...]) -> tuple[str, ...]:
             found += [noun[:length] + own for length in range(len(noun) - 1, 2, -1)]
     else:
         found += [own, *_other_endings(own)]
-        words = split(member)
-        for start in range(1, len(words)):
-            rest = plain("".join(words[start:]))
+        parts = split(member)
+        for start in range(1, len(parts)):
+            rest = plain("".join(parts[start:]))
             if rest not in GENERIC and len(rest) > 2:
                 found += [rest, *_other_endings(rest)]
     return tuple(dict.fromkeys(found))

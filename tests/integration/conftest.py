@@ -148,7 +148,9 @@ class Server:
         except subprocess.TimeoutExpired as error:
             self.process.kill()
             self.process.wait()
-            raise AssertionError(f"did not stop within {self.stop_seconds} s\n{self.log}") from error
+            raise AssertionError(
+                f"did not stop within {self.stop_seconds} s\n{self.log}"
+            ) from error
         self.process = None
         return code
 

@@ -7,6 +7,7 @@ import typer
 from perdure.cli import output
 from perdure.cli.options import AsJson, Service
 from perdure.engine import coverage as data
+from perdure.engine.limits import LIMITS
 from perdure.engine.services import by_name
 
 
@@ -32,7 +33,7 @@ def coverage(service: Service = None, *, as_json: AsJson = False) -> None:
 
 def _document(names: list[str]) -> dict[str, object]:
     rows = {
-        name: {**data.services().get(name, {}), "limits": list(data.LIMITS.get(name, ()))}
+        name: {**data.services().get(name, {}), "limits": list(LIMITS.get(name, ()))}
         for name in names
     }
     return {"sweeps": data.table()["sweeps"], "services": rows}

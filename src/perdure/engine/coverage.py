@@ -61,7 +61,7 @@ transport.
 | changed state | after which a store's digest differed |
 | reads compared | reads answered well, and compared across both restarts |
 | identical | of these, how many were the same each time |
-| volatile | reads that differ even without a restart (by the clock, by being read): compared in their shape only, and named below |
+| volatile | reads that differ without a restart, too: compared in their shape, named below |
 | not in moto | that moto does not implement |
 
 """

@@ -8,19 +8,24 @@ from __future__ import annotations
 
 LIMITS: dict[str, tuple[str, ...]] = {
     "apigateway": (
-        "A deployed API answers only for integrations of type HTTP, and of type AWS with a "
-        "DynamoDB action; AWS_PROXY (Lambda) and MOCK do not.",
+        (
+            "A deployed API answers only for integrations of type HTTP, and of type AWS with a "
+            "DynamoDB action; AWS_PROXY (Lambda) and MOCK do not."
+        ),
     ),
     "apigatewayv2": ("An API is described, never served: neither HTTP nor WebSocket.",),
     "athena": (
-        "No SQL is run: a query's result is empty, unless one was put into moto's queue of results.",
+        "No SQL is run: a query's result is empty, unless moto's queue of results holds one.",
     ),
     "batch": (
-        "Jobs need Docker; without it they fail. A job that runs at a stop does not go on after it.",
+        "Jobs need Docker; without it they fail.",
+        "A job that runs at a stop does not go on after it.",
     ),
     "cloudformation": (
-        "About 100 resource types; others are accepted and make nothing. A custom resource's "
-        "Lambda needs Docker.",
+        (
+            "About 100 resource types; others are accepted and make nothing. A custom resource's "
+            "Lambda needs Docker."
+        ),
     ),
     "cloudwatch": (
         "Alarms are not evaluated: their state changes by SetAlarmState alone, and no action runs.",
@@ -33,9 +38,11 @@ LIMITS: dict[str, tuple[str, ...]] = {
     "elasticache": ("Control plane only: no cache answers.",),
     "emr": ("Steps change their status; nothing runs.",),
     "events": (
-        "Rules reach CloudWatch Logs, SQS, archives and other event buses. A target of another "
-        "kind (Lambda, SNS, Step Functions, Kinesis, Firehose) makes PutEvents fail. API "
-        "destinations only where moto's EVENTS_INVOKE_HTTP is set.",
+        (
+            "Rules reach CloudWatch Logs, SQS, archives and other event buses. A target of another "
+            "kind (Lambda, SNS, Step Functions, Kinesis, Firehose) makes PutEvents fail. API "
+            "destinations only where moto's EVENTS_INVOKE_HTTP is set."
+        ),
         "Rules with a schedule never fire.",
     ),
     "firehose": ("Records reach S3 destinations only.",),
@@ -47,9 +54,7 @@ LIMITS: dict[str, tuple[str, ...]] = {
     "opensearch": ("Control plane only: no index answers.",),
     "pipes": ("A pipe is described; it moves nothing.",),
     "rds": ("Control plane only: no database answers.",),
-    "rds-data": (
-        "No SQL is run: a result is empty, unless one was put into moto's queue of results.",
-    ),
+    "rds-data": ("No SQL is run: a result is empty, unless moto's queue of results holds one.",),
     "redshift": ("Control plane only: no database answers.",),
     "redshift-data": ("No SQL is run: a statement's result is made up.",),
     "s3": ("Lifecycle rules are recorded; nothing is moved or expires.",),
@@ -59,8 +64,10 @@ LIMITS: dict[str, tuple[str, ...]] = {
     "sesv2": ("Mail is recorded, not sent.",),
     "sns": ("Messages reach SQS, Lambda and HTTP(S); mail, SMS and push are recorded only.",),
     "stepfunctions": (
-        "An execution's status is set when it starts; its states run only where moto's "
-        "execute_state_machine is switched on. One that runs at a stop does not go on after it.",
+        (
+            "An execution's status is set when it starts; its states run only where moto's "
+            "execute_state_machine is switched on. One that runs at a stop does not go on after it."
+        ),
     ),
     "swf": ("A timer that runs at a stop does not fire after it.",),
     "transcribe": ("A job is recorded as done; its transcript is not made.",),

@@ -42,7 +42,7 @@ def test_all_services_are_a_table_with_a_sum(perdure, swept):
 
 
 def test_one_service_by_any_name(perdure, swept):
-    """moto's name means the service as its SDKs call it; its limits are told."""
+    """Moto's name means the service as its SDKs call it; its limits are told."""
     found = perdure("coverage", "awslambda")
 
     assert found.code == 0

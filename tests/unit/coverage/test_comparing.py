@@ -136,7 +136,7 @@ def test_what_moto_does_not_know_is_not_tried() -> None:
 
 
 def test_a_501_about_a_parameter_is_tried() -> None:
-    """moto knows the operation, and not what it was given."""
+    """Moto knows the operation, and not what it was given."""
     one = service(CreateQueue=[seen(501, b"FifoQueue=maybe is not supported")])
     one.make()
     assert one.result(frozenset())["tried"] == 1
@@ -144,9 +144,7 @@ def test_a_501_about_a_parameter_is_tried() -> None:
 
 def test_a_change_counts_if_the_call_did_what_was_asked() -> None:
     """A store that differs after a refused call is none of its doing, by our count."""
-    one = service(
-        CreateQueue=[seen(changed=("sqs",))], SendMessage=[seen(400, changed=("sqs",))]
-    )
+    one = service(CreateQueue=[seen(changed=("sqs",))], SendMessage=[seen(400, changed=("sqs",))])
     one.make()
     assert one.result(frozenset())["changed"] == 1
 

@@ -53,7 +53,7 @@ SAMPLE = ("sqs", "s3", "dynamodb", "iam", "ec2", "lambda", "cloudfront", "ssm", 
 
 @pytest.mark.parametrize("service", SAMPLE)
 def test_every_operation_gets_parameters_its_model_accepts(service: str) -> None:
-    """botocore's own validation has nothing against any variant."""
+    """Botocore's own validation has nothing against any variant."""
     validator = ParamValidator()
     synthesis = make(service, given=GIVEN.get(service, {}))
     for name in model(service).operation_names:
@@ -80,9 +80,7 @@ def test_what_is_made_gets_a_fresh_name_each_turn() -> None:
     """A second queue has another name, even if a first one's is known."""
     feed = Feed()
     feed.remember({"QueueName": "sweep-queue-0"}, ("queue",), made=True)
-    names = {
-        parameters("sqs", "CreateQueue", feed, turn=turn)["QueueName"] for turn in range(3)
-    }
+    names = {parameters("sqs", "CreateQueue", feed, turn=turn)["QueueName"] for turn in range(3)}
 
     assert len(names) == 3
 
