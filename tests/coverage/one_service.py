@@ -39,6 +39,9 @@ class Difference:
     before: bytes
     after: bytes
 
+    def __str__(self) -> str:
+        return f"{self.service} {self.operation} {self.parameters[:200]} ({self.when})"
+
 
 @dataclass(slots=True)
 class Read:

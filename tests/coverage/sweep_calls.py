@@ -225,6 +225,8 @@ def sweep(names: Sequence[str], *, jobs: int = 1) -> Outcome:
             whole.log += part.log
             whole.troubled |= part.troubled
             say(f"{', '.join(swept)}: {len(part.differences)} differences")
+            for difference in part.differences:
+                say(f"differs: {difference}")
     return whole
 
 
@@ -254,8 +256,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         write_report(outcome, options.report)
     for name, row in outcome.results.items():
         say(f"{name}: {json.dumps(row)}")
-    for difference in outcome.differences:
-        say(f"differs: {difference.service} {difference.operation} ({difference.when})")
     for key, why in outcome.troubled.items():
         say(f"store {key}: {why}")
     say(f"{time.monotonic() - began:.0f} s")
