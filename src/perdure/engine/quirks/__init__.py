@@ -3,6 +3,7 @@
 identity    region, account and key come from the gateway's classification
 tracking    moto keeps every model object ever made, for a dashboard
 polling     a poll that would wait is parked by the gateway instead
+paging      page tokens hold in the next process, too
 threads     moto's threads run under the engine lock
 queues      each pass over a queue's messages reads the clock once
 speed       work moto repeats in every call though it never changes
@@ -11,11 +12,11 @@ speed       work moto repeats in every call though it never changes
 from __future__ import annotations
 
 from perdure.engine import outward
-from perdure.engine.quirks import identity, polling, queues, speed, threads, tracking
+from perdure.engine.quirks import identity, paging, polling, queues, speed, threads, tracking
 
 
 def install() -> None:
     """Put all of them in place.  Once per process, before any call."""
-    for quirk in (identity, tracking, polling, queues, threads, speed):
+    for quirk in (identity, tracking, paging, polling, queues, threads, speed):
         quirk.install()
     outward.install()
