@@ -55,6 +55,12 @@ OF_METHODS = {
     ("moto.ec2.models.security_groups", "SecurityGroup"): "filters",
     ("moto.ec2.models.security_groups", "SecurityGroupRule"): "filters",
 }
+# Classes that keep a method of their store: in which attribute, and which.  The store is
+# what is saved; the method is taken from it again.
+OF_STORES = {
+    ("moto.amp.models", "RuleGroupNamespace"): ("tag_fn", "list_tags_for_resource"),
+    ("moto.amp.models", "Workspace"): ("tag_fn", "list_tags_for_resource"),
+}
 # Attributes of stores that are no state: each is what a fresh store has.
 FRESH_ATTRIBUTES = {
     "config": frozenset({"config_schema"}),  # botocore's model
@@ -147,14 +153,17 @@ class MotoPolicy:
         return None if module in SHARED_PACKAGES else module
 
     def attributes_for(self, cls: type) -> Callable[[Any], dict[str, Any]] | None:
-        """Of a thread only what moto added is state; of a table of methods, their names."""
+        """Of a thread only what moto added is state; of methods, their names or their store."""
         if issubclass(cls, threading.Thread):
             return _without_thread
+        row = OF_STORES.get((cls.__module__, cls.__qualname__))
+        if row is not None:
+            return lambda value: _with_store(value, *row)
         table = OF_METHODS.get((cls.__module__, cls.__qualname__))
         return None if table is None else lambda value: _with_names(value, table)
 
     def finish(self, value: Any) -> None:
-        """A thread is rebuilt as one that will not run; tables of methods are bound again."""
+        """A thread is rebuilt as one that will not run; methods are bound again."""
         outward.notice(value)
         if isinstance(value, threading.Thread):
             attributes = dict(value.__dict__)
@@ -168,6 +177,12 @@ class MotoPolicy:
                 for key, name in names.items()
                 if type(name) is str and name.startswith("filter_") and hasattr(value, name)
             }
+        row = OF_STORES.get((type(value).__module__, type(value).__qualname__))
+        if row is not None:
+            attribute, method = row
+            store = value.__dict__.get(attribute)
+            if isinstance(store, BaseBackend):
+                value.__dict__[attribute] = getattr(store, method)
 
 
 class _Factories(Mapping[str, Callable[[], Any]]):
@@ -246,6 +261,13 @@ def _without_thread(value: Any) -> dict[str, Any]:
 def _with_names(value: Any, table: str) -> dict[str, Any]:
     names = {key: method.__name__ for key, method in value.__dict__[table].items()}
     return {**value.__dict__, table: names}
+
+
+def _with_store(value: Any, attribute: str, method: str) -> dict[str, Any]:
+    bound = value.__dict__[attribute]
+    # Another method would come back as this one; the codec refuses it, with the path.
+    is_known = getattr(bound, "__name__", None) == method
+    return {**value.__dict__, attribute: bound.__self__ if is_known else bound}
 
 
 def state_of(backend: BaseBackend) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.unit.engine.conftest import Disk
+from tests.unit.engine.conftest import Disk, key
 
 
 def test_security_groups_filter_again(disk: Disk, moto: Any) -> None:
@@ -40,3 +40,25 @@ def test_config_has_its_model(disk: Disk, moto: Any) -> None:
     disk.restart()
 
     assert moto.store("config").config_schema.service_name == "config"
+
+
+def test_workspaces_ask_their_store_for_tags_again(disk: Disk, moto: Any) -> None:
+    """A method of the store that an object keeps is one of the loaded store."""
+    made = moto.store("amp").create_workspace("mine", {"stage": "test"})
+    disk.save()
+    disk.restart()
+    store = moto.store("amp")
+
+    found = store.workspaces[made.workspace_id]
+    assert found.to_dict()["tags"] == {"stage": "test"}
+    assert found.tag_fn.__self__ is store
+
+
+def test_another_method_is_refused(disk: Disk, moto: Any) -> None:
+    """A method that would come back as another one is named, not stored."""
+    made = moto.store("amp").create_workspace("mine", {})
+    made.tag_fn = moto.store("amp").describe_workspace
+
+    failed = disk.engine.capture().failed
+
+    assert "tag_fn" in str(failed[key("amp")])
