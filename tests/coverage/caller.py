@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 import botocore.session
 from botocore.config import Config
@@ -78,6 +79,7 @@ class Caller:
     def __init__(
         self, session: botocore.session.Session, service: str, *, url: str, account: str
     ) -> None:
+        self._url = url
         self.client = session.create_client(
             service,
             region_name="us-east-1",
@@ -158,6 +160,9 @@ class Caller:
         )
 
     def _mark(self, request: Any, **_: Any) -> None:
+        # Some services put an account or a bucket into the host, which nobody resolves.
+        parts = urlsplit(request.url)
+        request.url = urlunsplit((*urlsplit(self._url)[:2], *parts[2:]))
         if self._observe:
             request.headers[OBSERVE] = "1"
 

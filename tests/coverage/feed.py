@@ -39,6 +39,18 @@ class Feed:
             if value not in kept and len(kept) < VALUES_MAX:
                 kept.append(value)
 
+    def lend(self, name: str, other: Feed) -> None:
+        """Take over what another feed has under a name; as no resource of this service."""
+        self._seen.setdefault(name, []).extend(other.find_all(name))
+
+    def find_all(self, name: str) -> list[Any]:
+        """All values under a plain name, or under its kin if there are none."""
+        for kin_name in kin(name, ()):
+            values = [*self._made.get(kin_name, ()), *self._seen.get(kin_name, ())]
+            if values:
+                return values
+        return []
+
     def find(
         self,
         member: str,

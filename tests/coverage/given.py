@@ -14,6 +14,15 @@ from tests.coverage.synthesis import POLICY, archive
 
 STATES = json.dumps({"StartAt": "End", "States": {"End": {"Type": "Succeed"}}})
 
+ROLE = "arn:aws:iam::{account}:role/sweep-role"
+BUS = "arn:aws:events:us-east-1:{account}:event-bus/default"
+DOCUMENT = json.dumps(
+    {
+        "schemaVersion": "2.2",
+        "description": "sweep",
+        "mainSteps": [{"action": "aws:runShellScript", "name": "sweep", "inputs": {}}],
+    }
+)
 ZIP = {"ZipFile": archive()}
 KEY = {"id": {"S": "sweep{turn}"}}
 
@@ -66,6 +75,33 @@ GIVEN: dict[str, dict[str, dict[str, Any]]] = {
         "RunInstances": {"MaxCount": 1, "MinCount": 1, "InstanceType": "t3.micro"},
         "CreateTags": {"Tags": [{"Key": "stage", "Value": "sweep"}]},
     },
+    "elbv2": {
+        "CreateTargetGroup": {"Protocol": "HTTP", "Port": 80, "TargetType": "ip"},
+        "CreateListener": {
+            "Protocol": "HTTP",
+            "Port": 80,
+            "DefaultActions": [
+                {"Type": "fixed-response", "FixedResponseConfig": {"StatusCode": "200"}}
+            ],
+            **dict.fromkeys(("Certificates", "SslPolicy", "AlpnPolicy", "MutualAuthentication")),
+        },
+    },
+    "emr-serverless": {"CreateApplication": {"type": "SPARK", "releaseLabel": "emr-6.6.0"}},
+    "events": {
+        "PutRule": {"EventBusName": None, "RoleArn": None},
+        "CreateArchive": {"EventSourceArn": BUS},
+        "PutPermission": {
+            "StatementId": "sweep{turn}",
+            "Action": "events:PutEvents",
+            "Principal": "{account}",
+        },
+        "StartReplay": {"EventSourceArn": BUS, "Destination": {"Arn": BUS}},
+    },
+    "firehose": {
+        "CreateDeliveryStream": {
+            "S3DestinationConfiguration": {"RoleARN": ROLE, "BucketARN": "arn:aws:s3:::sweep"}
+        }
+    },
     "lambda": {
         "CreateFunction": {
             "FunctionName": "sweep-function-{turn}",
@@ -76,6 +112,10 @@ GIVEN: dict[str, dict[str, dict[str, Any]]] = {
         "PublishLayerVersion": {"Content": ZIP},
         "UpdateFunctionCode": ZIP | dict.fromkeys(("S3Bucket", "S3Key", "ImageUri")),
         "CreateAlias": {"FunctionVersion": "$LATEST"},
+    },
+    "ssm": {
+        "PutParameter": {"Value": "sweep", "Type": "String", "Overwrite": None, "Tags": None},
+        "CreateDocument": {"Content": DOCUMENT, "DocumentType": "Command"},
     },
     "stepfunctions": {"CreateStateMachine": {"definition": STATES}},
 }
@@ -100,7 +140,6 @@ class Lean:
     same_as: str = ""
 
 
-ROLE = "arn:aws:iam::{account}:role/sweep-role"
 STREAM = "arn:aws:kinesis:us-east-1:{account}:stream/sweep-stream"
 
 # By the plain name of what is asked for.
@@ -138,9 +177,4 @@ LEANS_ON: dict[str, Lean] = {
     "certificatearn": Lean("acm", "RequestCertificate", {"DomainName": "sweep.example.com"}),
     "userpoolid": Lean("cognito-idp", "CreateUserPool", {"PoolName": "sweep-pool"}),
     "secretarn": Lean("secretsmanager", "CreateSecret", {"Name": "sweep", "SecretString": "sweep"}),
-    "directoryid": Lean(
-        "ds",
-        "CreateDirectory",
-        {"Name": "sweep.example.com", "Password": "Sweep-Passw0rd!", "Size": "Small"},
-    ),
 }

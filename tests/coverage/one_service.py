@@ -20,7 +20,7 @@ from typing import Any
 from botocore.model import OperationModel
 from tests.coverage.caller import Caller, Seen
 from tests.coverage.feed import Feed
-from tests.coverage.synthesis import VARIANTS, Synthesis
+from tests.coverage.synthesis import VARIANTS, Synthesis, names_it
 from tests.coverage.words import Phase, is_ending, phase_of, verb_and_noun
 
 ROUNDS = 4
@@ -110,10 +110,12 @@ class OneService:
         seen = self.caller.call(operation.name, parameters, observe=observe)
         self._note(operation.name, seen)
         if seen.succeeded:
-            nouns = (verb_and_noun(operation.name)[1],)
+            noun = verb_and_noun(operation.name)[1]
             made = phase_of(operation.name) is not Phase.END
-            self.feed.remember(parameters, nouns, made=made)
-            self.feed.remember(seen.parsed, nouns, made=made)
+            # Of what was asked for only the name of what was made is known to exist.
+            names = {n: value for n, value in parameters.items() if made and names_it(n, noun)}
+            self.feed.remember(names, (noun,), made=made)
+            self.feed.remember(seen.parsed, (noun,), made=made)
             if seen.changed:
                 self.changed.add(operation.name)
         return seen

@@ -34,7 +34,7 @@ from tests.coverage.feed import Feed
 from tests.coverage.given import GIVEN, LEANS_ON, Lean
 from tests.coverage.one_service import Difference, OneService
 from tests.coverage.synthesis import Synthesis, filled
-from tests.coverage.words import verb_and_noun
+from tests.coverage.words import plain, verb_and_noun
 from tests.integration.conftest import Server
 
 from perdure.engine import coverage
@@ -215,13 +215,14 @@ class Surroundings:
 
     def _feed(self, name: str, lean: Lean, seen: Seen) -> None:
         nouns = (verb_and_noun(lean.operation)[1],)
-        self.feed.remember(lean.parameters, nouns, made=False)
-        self.feed.remember(seen.parsed, nouns, made=False)
+        found = Feed()
+        found.remember(lean.parameters, nouns, made=False)
+        found.remember(seen.parsed, nouns, made=True)
+        if lean.same_as:
+            found.remember({name: found.find_all(plain(lean.same_as))}, nouns, made=True)
         if lean.answer:
-            self.feed.remember({name: lean.answer}, nouns, made=False)
-        elif lean.same_as:
-            found = self.feed.find(lean.same_as, nouns, lambda _: True)
-            self.feed.remember({name: found}, nouns, made=False)
+            found.remember({name: lean.answer}, nouns, made=True)
+        self.feed.lend(name, found)
 
 
 def sweep(names: Sequence[str], *, jobs: int = 1) -> Outcome:

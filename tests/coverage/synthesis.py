@@ -42,7 +42,7 @@ TEMPLATE = json.dumps({"Resources": {"Topic": {"Type": "AWS::SNS::Topic"}}})
 NEVER_OPTIONAL = re.compile(
     r"dryrun|.*token|.*marker|max(result|item|record|key|upload)|limit|pagesize|filter|"
     r"expectedbucketowner|.*(md5|checksum.*|crc.*|sha1|sha256)|if(none)?match|if(un)?modifiedsince|"
-    r"ssecustomer.*|copysourcessecustomer.*|waittimesecond|requestpayer|mfa|range|"
+    r"contentlength|ssecustomer.*|copysourcessecustomer.*|waittimesecond|requestpayer|mfa|range|"
     r"tagspecification|bypass.*|.*sourcedb.*|source(region|account)|destinationregion|presignedurl|sourceip"
 )
 
@@ -84,6 +84,7 @@ KNOWN: tuple[tuple[str, Any], ...] = (
     (r".*role(arn)?", lambda p: f"arn:aws:iam::{p.account}:role/sweep-role"),
     (r".*(policydocument|policytext|policyjson)|(resource|access|queue|key)?policy", POLICY),
     (r"templatebody", TEMPLATE),
+    (r"eventpattern", json.dumps({"source": ["sweep"]})),
     (r".*arn", _arn),
     (r"(source|target|destination|home)?region(name)?", "region"),
     (r"availabilityzone(name)?", lambda p: p.region + "a"),
@@ -168,6 +169,15 @@ class Synthesis:
         return {name: value for name, value in made.items() if value is not None}
 
 
+def names_it(member: str, noun: str) -> bool:
+    """Whether a member names what the operation is about: ``Name``, or ``RoleName`` of a role."""
+    own = plain(member)
+    if own.endswith("arn"):
+        return False
+    stems = {own, *(own.removesuffix(end) for end in ("identifier", "name", "id"))}
+    return own in GENERIC or any(len(stem) > 3 and noun.endswith(stem) for stem in stems)
+
+
 def filled(value: Any, account: str, turn: int) -> Any:
     """Given parameters with ``{account}`` and ``{turn}`` replaced, however deep."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
@@ -242,12 +252,24 @@ class _Call:
             self.around.pop()
             return made
         if kind == "list":
-            inner = self.value(shape.member, name, nouns, depth + 1)
-            return [inner] * max(1, min(shape.metadata.get("min", 1), 2))
+            return self.list(shape, name, nouns, depth)
         if kind == "map":
             key = self.scalar(shape.key, "tagkey" if "tag" in plain(name) else name, nouns)
             return {str(key): self.value(shape.value, name, nouns, depth + 1)}
         return self.scalar(shape, name, nouns)
+
+    def list(self, shape: Any, name: str, nouns: tuple[str, ...], depth: int) -> Any:
+        """One member, or as many as the model asks for; subnets come from two zones."""
+        count = max(1, min(shape.metadata.get("min", 1), 3), 2 * ("subnet" in plain(name)))
+        count = min(count, shape.metadata.get("max", count))
+        turn, made = self.turn, []
+        for self.turn in range(turn, turn + count):
+            made.append(self.value(shape.member, name, nouns, depth + 1))
+        self.turn = turn
+        if shape.member.type_name in ("string", "integer", "long"):
+            made = [*dict.fromkeys(made)]
+            made += made[:1] * (shape.metadata.get("min", 1) - len(made))
+        return made
 
     # --------------------------------------------------------------- scalars
 
@@ -308,13 +330,7 @@ class _Call:
 
     def _is_new(self, name: str, nouns: tuple[str, ...]) -> bool:
         """Whether the member names the very thing the operation makes."""
-        own = plain(name)
-        if self.phase is not Phase.MAKE or len(nouns) > 1 or own.endswith("arn"):
-            return False
-        if own in GENERIC:
-            return True
-        stems = {own, *(own.removesuffix(end) for end in ("identifier", "name", "id"))}
-        return any(len(stem) > 3 and self.noun.endswith(stem) for stem in stems)
+        return self.phase is Phase.MAKE and len(nouns) == 1 and names_it(name, self.noun)
 
     def _fed(self, shape: Any, name: str, nouns: tuple[str, ...]) -> Any:
         if shape.type_name == "list":
