@@ -7,7 +7,7 @@
 
 The same reads before and after a restart are compared.  A read that differs from
 itself without a restart in between is *volatile*: by being read, or by the clock.
-It is compared in its shape only.
+Only status and types are compared.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from botocore.model import OperationModel
-from tests.coverage.caller import Caller, Seen
+from tests.coverage.caller import Caller, Seen, is_alike
 from tests.coverage.feed import Feed
 from tests.coverage.synthesis import VARIANTS, Synthesis, names_it
 from tests.coverage.words import Phase, is_ending, phase_of, verb_and_noun
@@ -51,6 +51,7 @@ class Read:
     parameters: Mapping[str, Any]
     seen: dict[str, Seen] = field(default_factory=dict)
     volatile: bool = False
+    restless: bool = False
 
 
 class OneService:
@@ -152,18 +153,34 @@ class OneService:
             for parameters in list(asked.values())[:READS_EACH_MAX]:
                 self.reads.append(Read(operation.name, parameters))
 
-    def read(self, moment: str, *, only_volatile: bool = False) -> None:
-        """Call every planned read; answers are kept under the moment's name."""
+    def read(self, moment: str, *, only_volatile: bool = False, twice: bool = False) -> None:
+        """Call every planned read; answers are kept under the moment's name.
+
+        Args:
+            moment: What to call it; an earlier answer of the same moment is replaced.
+            only_volatile: Only those that are known to be.
+            twice: In a row, to find those that go in circles: after a whole round
+                of reads they may come out the same.
+        """
         for read in self.reads:
-            if read.volatile or not only_volatile:
-                seen = self.caller.call(read.operation, read.parameters, parse=read.volatile)
-                read.seen[moment] = seen
-                self._note(read.operation, seen)
+            if only_volatile and not read.volatile:
+                continue
+            seen = self._read(read)
+            if twice:
+                again = self._read(read)
+                read.restless, seen = again.digest != seen.digest, again
+            read.seen[moment] = seen
+
+    def _read(self, read: Read) -> Seen:
+        seen = self.caller.call(read.operation, read.parameters, parse=read.volatile)
+        self._note(read.operation, seen)
+        return seen
 
     def find_volatile(self, one: str, other: str) -> bool:
-        """Mark reads that differ between two moments without a restart; whether any does."""
+        """Mark reads that differ without a restart in between; whether any does."""
         for read in self.reads:
-            read.volatile = read.seen[one].digest != read.seen[other].digest
+            differs = read.seen[one].digest != read.seen[other].digest
+            read.volatile = differs or read.restless
         return any(read.volatile for read in self.reads)
 
     def compare(self, before: str, after: str) -> None:
@@ -171,7 +188,7 @@ class OneService:
         for read in self.reads:
             one, other = read.seen[before], read.seen[after]
             same = (
-                (one.status, one.shape) == (other.status, other.shape)
+                one.status == other.status and is_alike(one.parsed, other.parsed)
                 if read.volatile
                 else one.digest == other.digest
             )

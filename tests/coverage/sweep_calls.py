@@ -136,7 +136,7 @@ class Batch:
         began = time.monotonic()
         self._read(first)
         time.sleep(max(0.0, TICK_S - (time.monotonic() - began)))
-        self._read(second)
+        self._read(second, twice=True)
         self._settle(first, second)
         self.server.restart()
         for one in self.services:
@@ -158,14 +158,14 @@ class Batch:
             one.read(first)
         time.sleep(TICK_S if unsettled else 0)
         for one in unsettled:
-            one.read(second)
+            one.read(second, twice=True)
             one.find_volatile(first, second)
-            one.read(second, only_volatile=True)  # once more, for their shapes
+            one.read(second, only_volatile=True)  # once more, parsed
             self.volatile[one.name] |= {r.operation for r in one.reads if r.volatile}
 
-    def _read(self, moment: str) -> None:
+    def _read(self, moment: str, *, twice: bool = False) -> None:
         for one in self.services:
-            one.read(moment)
+            one.read(moment, twice=twice)
 
     def _outcome(self) -> Outcome:
         outcome = Outcome()

@@ -61,7 +61,7 @@ transport.
 | changed state | after which a store's digest differed |
 | reads compared | reads answered well, and compared across both restarts |
 | identical | of these, how many were the same each time |
-| volatile | reads that differ without a restart, too: compared in their shape, named below |
+| volatile | reads that differ without a restart, too: compared in types only, named below |
 | not in moto | that moto does not implement |
 
 """

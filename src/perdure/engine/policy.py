@@ -47,6 +47,7 @@ MOTO_FACTORY_CLASSES = {
     "moto.meteringmarketplace.models:ResultDeque",
     "moto.apigateway.integration_parsers.unknown_parser:TypeUnknownParser",
     "moto.lakeformation.models:default_settings",
+    "moto.sdb.models:FakeItem",
     "moto.xray.models:SegmentCollection._new_trace_item",
 }
 
@@ -61,6 +62,8 @@ OF_STORES = {
     ("moto.amp.models", "RuleGroupNamespace"): ("tag_fn", "list_tags_for_resource"),
     ("moto.amp.models", "Workspace"): ("tag_fn", "list_tags_for_resource"),
 }
+# Classes that moto derives from its stores' base, of objects that are none.
+NO_STORES = {("moto.servicecatalogappregistry.models", "AssociatedResource")}
 # Attributes of stores that are no state: each is what a fresh store has.
 FRESH_ATTRIBUTES = {
     "config": frozenset({"config_schema"}),  # botocore's model
@@ -116,7 +119,7 @@ class MotoPolicy:
 
     def pointer_for(self, cls: type) -> Callable[[Any], tuple[str, ...]] | None:
         """Stores, and the tables they stand in, are only ever pointed to."""
-        if issubclass(cls, BaseBackend):
+        if issubclass(cls, BaseBackend) and (cls.__module__, cls.__qualname__) not in NO_STORES:
             return _backend_parts
         if issubclass(cls, BackendDict):
             return _table_parts

@@ -62,3 +62,30 @@ def test_another_method_is_refused(disk: Disk, moto: Any) -> None:
     failed = disk.engine.capture().failed
 
     assert "tag_fn" in str(failed[key("amp")])
+
+
+def test_an_object_that_only_looks_like_a_store_is_saved(disk: Disk, moto: Any) -> None:
+    """What moto derives from the base of stores, and keeps in one, comes back with it."""
+    store = moto.store("servicecatalogappregistry")
+    made = store.create_application("mine", "", {}, "token")
+    store.associate_resource(made.arn, "RESOURCE_TAG_VALUE", "value", [])
+    (before,) = [one.to_json() for one in made.associated_resources.values()]
+    disk.save()
+    disk.restart()
+
+    found = next(iter(moto.store("servicecatalogappregistry").applications.values()))
+    assert [one.to_json() for one in found.associated_resources.values()] == [before]
+
+
+def test_items_of_a_domain_come_back(disk: Disk, moto: Any) -> None:
+    """SimpleDB makes an item at the first look; so does a loaded domain."""
+    store = moto.store("sdb")
+    store.create_domain("domain")
+    store.put_attributes("domain", "item", [{"Name": "a", "Value": "1"}])
+    disk.save()
+    disk.restart()
+
+    loaded = moto.store("sdb")
+    assert loaded.get_attributes("domain", "item", []) == [{"Name": "a", "Value": "1"}]
+    loaded.put_attributes("domain", "other", [{"Name": "b", "Value": "2"}])
+    assert loaded.get_attributes("domain", "other", []) == [{"Name": "b", "Value": "2"}]

@@ -75,7 +75,9 @@ def test_equal_parameters_have_one_checksum(one: Any, other: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "other", [{}, {"a": "2"}, {"a": 1}, {"b": "1"}, {"a": ["1"]}, {"a": dt.date(2026, 1, 1)}], ids=repr
+    "other",
+    [{}, {"a": "2"}, {"a": 1}, {"b": "1"}, {"a": ["1"]}, {"a": dt.date(2026, 1, 1)}],
+    ids=repr,
 )
 def test_other_parameters_have_another(other: Any) -> None:
     """A name, a value or a type that differs shows."""
