@@ -45,6 +45,7 @@ BATCH = 10
 TICK_S = 1.1
 # How often a read that advances something is called before it counts as volatile.
 STEPS_MAX = 5
+TROUBLE = " ERROR   perdure.gateway.lifecycle "
 ROOT = Path(__file__).parents[2]
 
 
@@ -64,7 +65,7 @@ class Outcome:
     failures: dict[str, list[str]] = field(default_factory=dict)
     slow: dict[str, dict[str, float]] = field(default_factory=dict)
     log: str = ""
-    troubled: dict[str, str] = field(default_factory=dict)
+    troubled: list[str] = field(default_factory=list)
 
 
 def service_names() -> list[str]:
@@ -179,11 +180,8 @@ class Batch:
                 if not any(s.succeeded for s in seen)
             ]
         outcome.log = self.server.log
-        outcome.troubled = {
-            key: f"{store['status']}: {store['reason']}"
-            for key, store in self.server.stores().items()
-            if store["status"] in ("quarantined", "failed")
-        }
+        # Whatever could not be saved or loaded is said in the log, also of an earlier process.
+        outcome.troubled = [line for line in outcome.log.splitlines() if TROUBLE in line]
         return outcome
 
 
@@ -236,7 +234,7 @@ def sweep(names: Sequence[str], *, jobs: int = 1) -> Outcome:
             whole.failures |= part.failures
             whole.slow |= part.slow
             whole.log += part.log
-            whole.troubled |= part.troubled
+            whole.troubled += part.troubled
             say(f"{', '.join(swept)}: {len(part.differences)} differences")
             for difference in part.differences:
                 say(f"differs: {difference}")
@@ -269,8 +267,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         write_report(outcome, options.report)
     for name, row in outcome.results.items():
         say(f"{name}: {json.dumps(row)}")
-    for key, why in outcome.troubled.items():
-        say(f"store {key}: {why}")
+    for line in outcome.troubled:
+        say(f"trouble: {line}")
     say(f"{time.monotonic() - began:.0f} s")
     return write(outcome, accept=options.accept)
 

@@ -40,4 +40,4 @@ def test_a_service_did_not_get_worse(outcome: Outcome, name: str) -> None:
 
 def test_no_store_was_lost(outcome: Outcome) -> None:
     """No store of the sample could not be saved or had to be set aside."""
-    assert outcome.troubled == {}
+    assert outcome.troubled == []
