@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from perdure.engine.limits import LIMITS
+from perdure.engine.limits import LIMITS, VOLATILE
 
 TABLE_PATH = Path(__file__).with_name("coverage.json")
 PAGE_PATH = Path("docs/coverage.md")
@@ -114,8 +114,11 @@ def notes(name: str) -> list[str]:
     said = []
     if found.get("different"):
         said.append(f"Differs after a restart: {', '.join(found['different'])}.")
-    if found.get("volatile"):
-        said.append(f"Volatile: {', '.join(found['volatile'])}.")
+    by_reason: dict[str, list[str]] = {}
+    for operation in found.get("volatile", ()):
+        by_reason.setdefault(VOLATILE.get((name, operation), "unknown"), []).append(operation)
+    for reason, operations in by_reason.items():
+        said.append(f"Volatile: {', '.join(operations)} ({reason}).")
     return [*said, *LIMITS.get(name, ())]
 
 

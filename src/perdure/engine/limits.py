@@ -1,4 +1,4 @@
-"""What moto itself does not do, in words, by service.
+"""What moto itself does not do, and which reads change by themselves: in words.
 
 Only what a user would otherwise take for a fault of Perdure, or for a saved state
 that was lost.  Each row was read in the code of moto 5.2.5.
@@ -71,4 +71,40 @@ LIMITS: dict[str, tuple[str, ...]] = {
     ),
     "swf": ("A timer that runs at a stop does not fire after it.",),
     "transcribe": ("A job is recorded as done; its transcript is not made.",),
+}
+
+NOW = "its answer has the time of the call in it"
+MADE_UP = "its answer is made up at each call"
+# Why a read differs without a restart: each read that does must have a reason here.
+VOLATILE: dict[tuple[str, str], str] = {
+    ("apigatewaymanagementapi", "GetConnection"): NOW,
+    ("athena", "GetWorkGroup"): NOW,
+    ("athena", "ListCapacityReservations"): NOW,
+    ("athena", "ListWorkGroups"): NOW,
+    ("cognito-identity", "GetCredentialsForIdentity"): MADE_UP,
+    ("cognito-identity", "GetOpenIdToken"): MADE_UP,
+    ("cognito-identity", "GetOpenIdTokenForDeveloperIdentity"): MADE_UP,
+    ("cognito-idp", "DescribeUserPoolDomain"): "it names another account at each call",
+    ("docdb", "DescribeDBClusters"): NOW,
+    ("docdb", "DescribeDBInstances"): NOW,
+    ("ec2", "GetConsoleOutput"): NOW,
+    ("ec2", "GetPasswordData"): NOW,
+    ("efs", "DescribeFileSystems"): NOW,
+    ("iam", "GetUser"): "without a name it makes up a user",
+    ("iot", "DescribeEndpoint"): MADE_UP,
+    ("iot", "GetRegistrationCode"): MADE_UP,
+    ("neptune", "DescribeDBClusters"): NOW,
+    ("neptune", "DescribeDBInstances"): NOW,
+    ("rds", "DescribeDBClusters"): NOW,
+    ("rds", "DescribeDBInstances"): NOW,
+    ("route53", "GetChange"): NOW,
+    ("route53", "GetHealthCheckStatus"): NOW,
+    ("secretsmanager", "GetRandomPassword"): MADE_UP,
+    ("secretsmanager", "ListSecretVersionIds"): NOW,
+    ("ses", "GetSendStatistics"): NOW,
+    ("sts", "GetFederationToken"): MADE_UP,
+    ("sts", "GetSessionToken"): MADE_UP,
+    ("support", "DescribeCases"): "each call moves a case on",
+    ("timestream-query", "Query"): MADE_UP,
+    ("xray", "GetTraceSummaries"): NOW,
 }

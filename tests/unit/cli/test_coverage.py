@@ -36,7 +36,7 @@ def test_all_services_are_a_table_with_a_sum(perdure, swept):
     rows = {line.split()[0]: line.split()[1:] for line in lines if line.strip()}
     assert rows["all"][:7] == ["18", "16", "10", "8", "6", "2", "4"]
     assert "29 of 30" in found.out
-    assert "Volatile: GetClock." in found.out
+    assert "Volatile: GetClock (unknown)." in found.out
     assert "Differs after a restart: GetOdd." in found.out
     assert "2026-01-02" in lines[-1]
 

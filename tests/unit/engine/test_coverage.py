@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from perdure.engine import coverage
+from perdure.engine.limits import VOLATILE
 from perdure.engine.services import all_services
 
 PAGE = Path(__file__).parents[3] / "docs" / "coverage.md"
@@ -41,6 +42,13 @@ def test_what_differs_is_named_on_the_page() -> None:
             assert any(
                 operation in line for line in page.splitlines() if line.startswith(f"| {name} |")
             ), (name, operation)
+
+
+def test_every_volatile_read_has_a_reason() -> None:
+    """A read that differs without a restart is understood, or it is a fault."""
+    for name, row in coverage.services().items():
+        for operation in row["volatile"]:
+            assert (name, operation) in VOLATILE
 
 
 def test_health_is_small() -> None:
