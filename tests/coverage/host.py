@@ -12,6 +12,8 @@ meanwhile; so a change is never put down to the wrong call.
 
 from __future__ import annotations
 
+import faulthandler
+import signal
 import sys
 from typing import Any
 
@@ -107,5 +109,6 @@ def watch(observer: Observer) -> None:
 
 
 if __name__ == "__main__":
+    faulthandler.register(signal.SIGUSR1)  # where a server that hangs does so, into its log
     watch(Observer())
     main(["start", *sys.argv[1:]])

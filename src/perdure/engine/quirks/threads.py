@@ -7,6 +7,7 @@ own; without the lock it would do so in the middle of another call or of a save.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +16,7 @@ from perdure.engine.lock import ENGINE_LOCK, running, sleep, waiting
 from perdure.engine.stores import STORES
 from perdure.persistence.keys import StoreKey
 
-# Modules that import ``sleep`` by name and call it in a thread.
+# Modules that call ``sleep`` in a thread, by its name or as ``time.sleep``.
 SLEEPING = ("moto.batch.models", "moto.batch_simple.models")
 
 
@@ -55,8 +56,20 @@ def _locked(run: Callable[..., Any], touched: set[StoreKey]) -> Callable[..., An
     return locked
 
 
+class _Time:
+    """The module ``time``, with a ``sleep`` that lets others work."""
+
+    sleep = staticmethod(sleep)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(time, name)
+
+
 def _let_others_work(module: Any) -> None:
     module.sleep = sleep
+    # moto.batch.models has it both ways; a job that waits for another sleeps by this one.
+    if getattr(module, "time", None) is time:
+        module.time = _Time()
 
 
 def _release_while_sending(module: Any) -> None:
