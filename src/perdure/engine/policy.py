@@ -43,6 +43,7 @@ MOTO_FACTORIES: dict[str, Callable[[], Any]] = {
     ),
 }
 MOTO_FACTORY_CLASSES = {
+    "moto.apigatewaymanagementapi.models:Connection",
     "moto.meteringmarketplace.models:CustomerDeque",
     "moto.meteringmarketplace.models:ResultDeque",
     "moto.apigateway.integration_parsers.unknown_parser:TypeUnknownParser",

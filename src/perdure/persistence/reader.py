@@ -37,7 +37,7 @@ from perdure.persistence.shells import (
 )
 from perdure.persistence.statefile import StateFile
 
-_HELD = (list, dict, collections.OrderedDict, collections.defaultdict)
+_HELD = (list, dict, collections.OrderedDict, collections.defaultdict, collections.deque)
 
 
 class _Callable:

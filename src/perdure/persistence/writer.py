@@ -37,7 +37,13 @@ from perdure.persistence.statefile import Graph, Shares
 
 Reducer = Callable[[Any], Any]
 INERT_TYPES = frozenset(INERT.values())
-MUTABLE_CONTAINERS = (collections.OrderedDict, collections.defaultdict, dict, list)
+MUTABLE_CONTAINERS = (
+    collections.OrderedDict,
+    collections.defaultdict,
+    collections.deque,
+    dict,
+    list,
+)
 
 
 class _Refused(Exception):  # noqa: N818 - never leaves this module
@@ -257,10 +263,18 @@ def _sequence(value: Any) -> tuple[Any, ...]:
     return getattr(value, "__dict__", None), list.__iter__(value)
 
 
+def _queue(value: Any) -> tuple[Any, ...]:
+    if value.maxlen is not None:
+        # It is given when a deque is made, and cannot be set afterwards.
+        raise _Refused(value, "a deque of a class of its own with a maxlen")
+    return getattr(value, "__dict__", None), collections.deque.__iter__(value)
+
+
 _CONTENT: dict[type, Callable[[Any], tuple[Any, ...]]] = {
     dict: _mapping,
     collections.OrderedDict: _ordered,
     collections.defaultdict: _mapping,
+    collections.deque: _queue,
     list: _sequence,
 }
 

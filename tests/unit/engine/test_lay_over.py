@@ -89,3 +89,26 @@ def test_items_of_a_domain_come_back(disk: Disk, moto: Any) -> None:
     assert loaded.get_attributes("domain", "item", []) == [{"Name": "a", "Value": "1"}]
     loaded.put_attributes("domain", "other", [{"Name": "b", "Value": "2"}])
     assert loaded.get_attributes("domain", "other", []) == [{"Name": "b", "Value": "2"}]
+
+
+def test_what_was_metered_comes_back(disk: Disk, moto: Any) -> None:
+    """Deques of moto's own classes, made at the first look, are of their class again."""
+    store = moto.store("meteringmarketplace")
+    store.customers_by_product["product"].append("customer")
+    disk.save()
+    disk.restart()
+
+    loaded = moto.store("meteringmarketplace")
+    assert loaded.customers_by_product["product"].is_subscribed("customer")
+    assert not loaded.customers_by_product["another"].is_subscribed("customer")
+
+
+def test_connections_of_an_api_come_back(disk: Disk, moto: Any) -> None:
+    """A connection that was made at the first look is the same one again."""
+    moto.store("apigatewaymanagementapi").post_to_connection(b"sent", "one")
+    disk.save()
+    disk.restart()
+
+    loaded = moto.store("apigatewaymanagementapi")
+    assert loaded.get_connection("one").data == b"sent"
+    assert loaded.get_connection("two").data == b""

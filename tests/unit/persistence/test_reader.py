@@ -87,6 +87,7 @@ PLAIN: list[Any] = [
     zoo.Frozen({1}),
     zoo.Group({1, 2}),
     zoo.Row([1, 2]),
+    zoo.Line([1, 2]),
     zoo.Ordered(a=1),
     zoo.Default(dict, a=1),
     zoo.ById("x"),
@@ -122,6 +123,7 @@ def test_attributes_of_containers_come_back() -> None:
         zoo.Ordered(),
         zoo.Default(list),
         zoo.Row(),
+        zoo.Line(),
         zoo.Group(),
         zoo.Frozen(),
         zoo.Tagged("x"),
@@ -294,6 +296,7 @@ def test_no_method_runs_while_loading() -> None:
     filled = {
         "dict": zoo.WitnessDict({1: 2}),
         "list": zoo.WitnessList([1, 2]),
+        "deque": zoo.WitnessDeque([1, 2]),
         "set": zoo.WitnessSet({1}),
     }
     graph = dump(made | filled)
@@ -305,6 +308,7 @@ def test_no_method_runs_while_loading() -> None:
     assert found["Witness"].__dict__ == {"a": 1, "prop": 2}
     assert dict.items(found["dict"]) == {1: 2}.items()
     assert list(found["list"]) == [1, 2]
+    assert list(found["deque"]) == [1, 2]
     assert set(found["set"]) == {1}
 
 

@@ -25,6 +25,7 @@ CONTAINERS: list[tuple[type, type, tuple[Any, ...]]] = [
     (zoo.Ordered, collections.OrderedDict, ()),
     (zoo.Default, collections.defaultdict, ()),
     (zoo.Row, list, ()),
+    (zoo.Line, collections.deque, ()),
     (zoo.Group, set, ()),
     (zoo.Frozen, frozenset, ({1, 2},)),
     (zoo.Name, str, ("abc",)),
