@@ -41,7 +41,7 @@ LIMITS: dict[str, tuple[str, ...]] = {
         (
             "Rules reach CloudWatch Logs, SQS, archives and other event buses. A target of another "
             "kind (Lambda, SNS, Step Functions, Kinesis, Firehose) makes PutEvents fail. API "
-            "destinations only where moto's EVENTS_INVOKE_HTTP is set."
+            "destinations only where MOTO_EVENTS_INVOKE_HTTP=true is set."
         ),
         "Rules with a schedule never fire.",
     ),
@@ -81,6 +81,7 @@ VOLATILE: dict[tuple[str, str], str] = {
     ("athena", "GetWorkGroup"): NOW,
     ("athena", "ListCapacityReservations"): NOW,
     ("athena", "ListWorkGroups"): NOW,
+    ("codebuild", "BatchGetBuilds"): "each call gives the build another end",
     ("cognito-identity", "GetCredentialsForIdentity"): MADE_UP,
     ("cognito-identity", "GetOpenIdToken"): MADE_UP,
     ("cognito-identity", "GetOpenIdTokenForDeveloperIdentity"): MADE_UP,
