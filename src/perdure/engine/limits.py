@@ -45,7 +45,7 @@ LIMITS: dict[str, tuple[str, ...]] = {
         ),
         "Rules with a schedule never fire.",
     ),
-    "firehose": ("Records reach S3 destinations only.",),
+    "firehose": ("Records reach S3 and HTTP destinations only.",),
     "glue": ("Jobs and crawlers change their status; nothing runs.",),
     "kafka": ("Control plane only: no broker answers.",),
     "lambda": (
