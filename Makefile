@@ -31,8 +31,12 @@ coverage: $(VENV)/.dev ## branch coverage of the persistence room by the tests w
 	$(BIN)/coverage run -m pytest tests/unit tests/property tests/crash tests/golden
 	$(BIN)/coverage report --include 'src/perdure/persistence/*' --show-missing
 
-docs: $(VENV)/.dev ## generate docs/configuration.md and the table of services
+coverage-sweep: $(VENV)/.dev ## call every operation of every service, restart, compare; write docs/coverage.md
+	$(BIN)/python -m tests.coverage.sweep_calls $(ARGS)
+
+docs: $(VENV)/.dev ## generate docs/configuration.md, docs/coverage.md and the table of services
 	$(BIN)/python -m perdure.cli.confdoc
+	$(BIN)/python -m perdure.engine.coverage
 	$(BIN)/python -m perdure.engine.services
 
 bench: $(VENV)/.dev ## measure against moto_server and ministack, print ratios
@@ -82,4 +86,5 @@ $(VENV)/.dev: requirements-dev.lock pyproject.toml | $(BIN)/python
 clean: ## remove the virtual environment and caches, never state
 	rm -rf $(VENV) .bench .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
 
-.PHONY: help start test lint format coverage moto-tests moto-sweep docs bench bench-servers lock clean
+.PHONY: help start test lint format coverage coverage-sweep moto-tests moto-sweep docs bench \
+	bench-servers lock clean

@@ -17,6 +17,7 @@ cause; the run fails otherwise, or if fewer than 99.9 % are the same.
 from __future__ import annotations
 
 import argparse
+import datetime as dt
 import json
 import os
 import subprocess
@@ -29,6 +30,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import botocore
+import moto
+
+from perdure import __version__
+from perdure.engine import coverage
+from perdure.engine.services import all_services
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -221,6 +229,8 @@ def main() -> int:
     unsteady = settle(runner, plain, swept)
     if options.write_sample:
         SAMPLE.write_text("\n".join(choose_sample(plain, swept)) + "\n")
+    if not options.only:
+        write_coverage(plain, swept)
     return report(runner, plain, swept, unsteady, seconds=time.monotonic() - started)
 
 
@@ -245,6 +255,49 @@ def report(
     for test in unsteady:
         print(f"  unsteady: {test}")
     return int(bool(unknown) or share < WANTED_SHARE)
+
+
+def service_of(test: str) -> str | None:
+    """The public name of the service a test's folder is named after."""
+    module = test.split("/")[1].removeprefix("test_")
+    names = [service.name for service in all_services() if service.module == module]
+    return min(names, key=lambda name: (name.replace("-", "") != module, name), default=None)
+
+
+def by_service(plain: Results, swept: Results) -> dict[str, dict[str, int]]:
+    """What the coverage page says of each service's tests."""
+    tests: dict[str, list[bool]] = defaultdict(list)
+    for test, outcome in plain.outcomes.items():
+        name = service_of(test)
+        if name is not None:
+            tests[name].append(swept.outcomes.get(test) == outcome)
+    names = {service.name for service in all_services()}
+    return {
+        name: {
+            "run": len(tests[name]),
+            "identical": sum(tests[name]),
+            "operations": len(swept.operations[name]),
+            "changed": len(swept.changing[name]),
+        }
+        for name in sorted((tests.keys() | swept.operations.keys()) & names)
+    }
+
+
+def write_coverage(plain: Results, swept: Results) -> None:
+    """Put the figures into the coverage page."""
+    import results
+
+    about = {
+        "date": dt.datetime.now(dt.UTC).date().isoformat(),
+        "versions": {
+            "perdure": __version__,
+            "moto": moto.__version__,
+            "botocore": botocore.__version__,
+        },
+    }
+    results.store(results.update_moto_tests(results.load(), by_service(plain, swept), about))
+    coverage.forget()
+    coverage.main()
 
 
 def _options() -> argparse.Namespace:

@@ -84,6 +84,9 @@ def _session() -> Any:
 class Server:
     """One server process; its port and its home outlive a restart."""
 
+    command: tuple[str, ...] = ("perdure", "start")
+    stop_seconds = STOP_SECONDS
+
     def __init__(self, home: Path, **env: str) -> None:
         home.mkdir(parents=True, exist_ok=True)
         self.home, self.env = home, env
@@ -99,7 +102,7 @@ class Server:
         self.env = {**self.env, **env}
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "perdure", "start", "--listen", f"127.0.0.1:{self.port}"],
+                [sys.executable, "-m", *self.command, "--listen", f"127.0.0.1:{self.port}"],
                 env=environment(self.home, **self.env),
                 cwd=self.home,
                 stdin=subprocess.DEVNULL,
@@ -137,11 +140,13 @@ class Server:
         if self.process.poll() is None:
             self.process.send_signal(number)
         try:
-            code = self.process.wait(STOP_SECONDS)
+            code = self.process.wait(self.stop_seconds)
         except subprocess.TimeoutExpired as error:
             self.process.kill()
             self.process.wait()
-            raise AssertionError(f"did not stop within {STOP_SECONDS} s\n{self.log}") from error
+            raise AssertionError(
+                f"did not stop within {self.stop_seconds} s\n{self.log}"
+            ) from error
         self.process = None
         return code
 

@@ -340,6 +340,9 @@ def test_health_document(start, tmp_path):
     assert store["status"] == "changed"
     assert 0 < store["cut"] <= persistence["cut"]
     assert datetime.fromisoformat(store["saved_at"]).tzinfo is not None
+    covered = persistence["coverage"]["sqs"]
+    assert covered.keys() == {"tried", "changed", "reads", "identical"}
+    assert covered["tried"] >= covered["changed"] > 0
     for path in ("/health", "/_localstack/health"):
         assert json.loads(server.ask(path)[1]).keys() == document.keys()
         assert server.ask(path, method="HEAD") == (200, b"")

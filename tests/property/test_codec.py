@@ -197,6 +197,7 @@ CLASSES = tuple(
         "Witness",
         "WitnessDict",
         "WitnessList",
+        "WitnessDeque",
         "WitnessSet",
         "WitnessKey",
         "Plain",

@@ -9,6 +9,7 @@ import typer
 
 from perdure import __version__
 from perdure.cli import offline, output, server, state
+from perdure.cli.coverage import coverage
 from perdure.cli.start import start
 from perdure.errors import PerdureError
 
@@ -58,6 +59,7 @@ app.command()(server.wait)
 app.command()(server.logs)
 app.add_typer(state.app, name="state")
 app.command()(offline.check)
+app.command()(coverage)
 app.command()(offline.config)
 app.command()(offline.version)
 

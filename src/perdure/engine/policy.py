@@ -73,6 +73,8 @@ WITHOUT_THREADS: dict[tuple[str, str], Callable[[Any], dict[str, Any]]] = {
     ): executions.recorded_tokens,
     ("moto.swf.models.timer", "Timer"): timers.recorded,
 }
+# Classes that moto derives from its stores' base, of objects that are none.
+NO_STORES = {("moto.servicecatalogappregistry.models", "AssociatedResource")}
 # Attributes of stores that are no state: each is what a fresh store has.
 FRESH_ATTRIBUTES = {
     "config": frozenset({"config_schema"}),  # botocore's model
@@ -143,7 +145,7 @@ class MotoPolicy:
 
     def pointer_for(self, cls: type) -> Callable[[Any], tuple[str, ...]] | None:
         """Stores, and the tables they stand in, are only ever pointed to."""
-        if issubclass(cls, BaseBackend):
+        if issubclass(cls, BaseBackend) and (cls.__module__, cls.__qualname__) not in NO_STORES:
             return _backend_parts
         if issubclass(cls, BackendDict):
             return _table_parts

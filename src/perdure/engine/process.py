@@ -136,7 +136,7 @@ def install(values: dict[str, Any]) -> None:
 def reset(module: str) -> None:
     """Put a service's values back to what they were before its first call."""
     for row in ROWS:
-        if row.module != f"moto.{module}.models":
+        if row.module.split(".")[1] != module:
             continue
         _waiting.pop(row.name, None)
         found = sys.modules.get(row.module)

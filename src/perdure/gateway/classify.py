@@ -38,6 +38,7 @@ SERVICE_HOST = re.compile(
 HOST_NAMES = {"appsync-api": "appsync"}
 LAMBDA_PATH = re.compile(r"/\d{4}-\d{2}-\d{2}/(?:functions|event-source-mappings|layers)(?:/|$)")
 CBOR_PATH = re.compile(r"/service/[^/]+/operation/(?P<operation>[^/]+)$")
+FIELDS = ("Action", "Version", "AWSAccessKeyId")
 FORM = "application/x-www-form-urlencoded"
 
 
@@ -85,12 +86,14 @@ class Classifier:
         queue_region = self._undo_virtual_host(request, scope)
         form = _form(request)
         found, region = self._service(request, scope, form)
+        # Clients of SimpleDB still sign as version 2 says: with fields of the form.
+        access_key = scope.access_key or form.get("AWSAccessKeyId", "")
         call = Call(
             service=found[0],
             operation=_operation(request, form),
-            account=account_of(scope.access_key),
+            account=account_of(access_key),
             region=self._region(scope.region or region or queue_region, found[0]),
-            access_key=scope.access_key,
+            access_key=access_key,
             method=request.method,
             scheme=request.scheme,
             host=request.host,
@@ -218,11 +221,11 @@ def _between(text: str, start: str, end: str) -> str:
 def _form(request: RawRequest) -> dict[str, str]:
     """Form fields of query services, from body or query string."""
     if request.first.get("content-type", "").startswith(FORM) and request.body:
-        # Only the two fields that classify; bodies can be large.
+        # Only the fields that classify; bodies can be large.
         head = request.body[: 1 << 16].decode("utf-8", "replace")
-        return {k: v for k, v in parse_qsl(head) if k in ("Action", "Version")}
+        return {k: v for k, v in parse_qsl(head) if k in FIELDS}
     if "Action=" in request.query:
-        return {k: v for k, v in parse_qsl(request.query) if k in ("Action", "Version")}
+        return {k: v for k, v in parse_qsl(request.query) if k in FIELDS}
     return {}
 
 

@@ -23,6 +23,7 @@ from typing import Any
 
 from perdure import __version__
 from perdure.config import Config, LoadStrategy, SaveStrategy
+from perdure.engine import coverage
 from perdure.engine.core import Engine, stores_by_state
 from perdure.engine.lock import ENGINE_LOCK
 from perdure.engine.process import PROCESS_KEY
@@ -336,7 +337,14 @@ class Lifecycle:
     def health(self) -> dict[str, Any]:
         """The ``persistence`` part of ``/health``."""
         if not self.enabled:
-            return {"reason": None, "state_dir": None, "cut": 0, "saved_at": None, "stores": {}}
+            return {
+                "reason": None,
+                "state_dir": None,
+                "cut": 0,
+                "saved_at": None,
+                "stores": {},
+                "coverage": coverage.health(),
+            }
         manifest = self.checkpointer.manifest
         return {
             "reason": self.reason,
@@ -346,6 +354,8 @@ class Lifecycle:
             "save_strategy": self.config.snapshot_save_strategy.value,
             "load_strategy": self.config.snapshot_load_strategy.value,
             "stores": self._stores_health(),
+            # What was proven of each service by the sweeps; the same for every server.
+            "coverage": coverage.health(),
         }
 
     def _stores_health(self) -> dict[str, Any]:

@@ -137,6 +137,9 @@ class Pipeline:
             except ParkedError as parked:
                 parked.touched = frozenset(self.engine.last_touched)
                 raise
+            except StopIteration as error:
+                # A future cannot carry it: who awaits the worker would wait for ever.
+                raise RuntimeError(repr(error)) from error
             finally:
                 self._remember(call, time.perf_counter() - started)
 

@@ -28,6 +28,7 @@ from typing import Any, cast
 CONTAINERS: tuple[type, ...] = (
     collections.OrderedDict,
     collections.defaultdict,
+    collections.deque,
     dict,
     list,
     collections.deque,

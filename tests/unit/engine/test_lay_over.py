@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.unit.engine.conftest import Disk
+from tests.unit.engine.conftest import Disk, key
 
 
 def test_security_groups_filter_again(disk: Disk, moto: Any) -> None:
@@ -100,3 +100,75 @@ def test_a_users_groups_keep_their_order(disk: Disk, moto: Any) -> None:
     assert [group.group_name for group in groups] == before
     assert before == [f"group-{number}" for number in range(20) if number != 3]
     assert all(groups[0] in user.groups for user in groups[0].users)
+
+
+def test_workspaces_ask_their_store_for_tags_again(disk: Disk, moto: Any) -> None:
+    """A method of the store that an object keeps is one of the loaded store."""
+    made = moto.store("amp").create_workspace("mine", {"stage": "test"})
+    disk.save()
+    disk.restart()
+    store = moto.store("amp")
+
+    found = store.workspaces[made.workspace_id]
+    assert found.to_dict()["tags"] == {"stage": "test"}
+    assert found.tag_fn.__self__ is store
+
+
+def test_another_method_is_refused(disk: Disk, moto: Any) -> None:
+    """A method that would come back as another one is named, not stored."""
+    made = moto.store("amp").create_workspace("mine", {})
+    made.tag_fn = moto.store("amp").describe_workspace
+
+    failed = disk.engine.capture().failed
+
+    assert "tag_fn" in str(failed[key("amp")])
+
+
+def test_an_object_that_only_looks_like_a_store_is_saved(disk: Disk, moto: Any) -> None:
+    """What moto derives from the base of stores, and keeps in one, comes back with it."""
+    store = moto.store("servicecatalogappregistry")
+    made = store.create_application("mine", "", {}, "token")
+    store.associate_resource(made.arn, "RESOURCE_TAG_VALUE", "value", [])
+    (before,) = [one.to_json() for one in made.associated_resources.values()]
+    disk.save()
+    disk.restart()
+
+    found = next(iter(moto.store("servicecatalogappregistry").applications.values()))
+    assert [one.to_json() for one in found.associated_resources.values()] == [before]
+
+
+def test_items_of_a_domain_come_back(disk: Disk, moto: Any) -> None:
+    """SimpleDB makes an item at the first look; so does a loaded domain."""
+    store = moto.store("sdb")
+    store.create_domain("domain")
+    store.put_attributes("domain", "item", [{"Name": "a", "Value": "1"}])
+    disk.save()
+    disk.restart()
+
+    loaded = moto.store("sdb")
+    assert loaded.get_attributes("domain", "item", []) == [{"Name": "a", "Value": "1"}]
+    loaded.put_attributes("domain", "other", [{"Name": "b", "Value": "2"}])
+    assert loaded.get_attributes("domain", "other", []) == [{"Name": "b", "Value": "2"}]
+
+
+def test_what_was_metered_comes_back(disk: Disk, moto: Any) -> None:
+    """Deques of moto's own classes, made at the first look, are of their class again."""
+    store = moto.store("meteringmarketplace")
+    store.customers_by_product["product"].append("customer")
+    disk.save()
+    disk.restart()
+
+    loaded = moto.store("meteringmarketplace")
+    assert loaded.customers_by_product["product"].is_subscribed("customer")
+    assert not loaded.customers_by_product["another"].is_subscribed("customer")
+
+
+def test_connections_of_an_api_come_back(disk: Disk, moto: Any) -> None:
+    """A connection that was made at the first look is the same one again."""
+    moto.store("apigatewaymanagementapi").post_to_connection(b"sent", "one")
+    disk.save()
+    disk.restart()
+
+    loaded = moto.store("apigatewaymanagementapi")
+    assert loaded.get_connection("one").data == b"sent"
+    assert loaded.get_connection("two").data == b""

@@ -40,6 +40,24 @@ def test_log_event_ids_go_on(disk: Disk, moto: Any) -> None:
     assert (LogEvent._event_id, LogStream._log_ids) == (0, 0)
 
 
+def test_ids_of_endpoint_services_survive(disk: Disk, moto: Any) -> None:
+    """AWS' own endpoint services keep their random ids, until EC2 is reset."""
+    from moto.ec2.models.vpcs import DEFAULT_VPC_ENDPOINT_SERVICES
+
+    def ids() -> list[str]:
+        found = moto.store("ec2").describe_vpc_endpoint_services([], [], 10, None, REGION)
+        return [service["ServiceId"] for service in found["servicesDetails"]]
+
+    before = ids()
+    disk.save()
+    DEFAULT_VPC_ENDPOINT_SERVICES.clear()
+    disk.restart()
+    assert ids() == before
+
+    disk.engine.reset("ec2")
+    assert DEFAULT_VPC_ENDPOINT_SERVICES == {}
+
+
 def test_a_row_of_a_module_that_is_not_imported_waits(engine: Any) -> None:
     """What was saved for a module that is not in use is saved again, not lost."""
     del engine

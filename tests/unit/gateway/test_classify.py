@@ -82,6 +82,15 @@ def test_presigned_requests_are_classified_by_their_query() -> None:
     assert (call.service.name, call.account) == ("s3", "111111111111")
 
 
+def test_a_form_signed_as_version_2_says_names_its_key() -> None:
+    """SimpleDB's clients put the key into the form, and no scope anywhere."""
+    call = classify(
+        form("Action=ListDomains&Version=2009-04-15&AWSAccessKeyId=111111111111&Signature=x")
+    )
+    assert (call.service.name, call.account) == ("sdb", "111111111111")
+    assert call.access_key == "111111111111"
+
+
 @pytest.mark.parametrize(
     "header",
     ["", "AWS4-HMAC-SHA256", "Credential=", "Credential=a/b", "Bearer x", "AWS", "Credential=////"],

@@ -297,6 +297,7 @@ def test_no_method_runs_while_loading() -> None:
     filled = {
         "dict": zoo.WitnessDict({1: 2}),
         "list": zoo.WitnessList([1, 2]),
+        "deque": zoo.WitnessDeque([1, 2]),
         "set": zoo.WitnessSet({1}),
     }
     graph = dump(made | filled)
@@ -308,6 +309,7 @@ def test_no_method_runs_while_loading() -> None:
     assert found["Witness"].__dict__ == {"a": 1, "prop": 2}
     assert dict.items(found["dict"]) == {1: 2}.items()
     assert list(found["list"]) == [1, 2]
+    assert list(found["deque"]) == [1, 2]
     assert set(found["set"]) == {1}
 
 

@@ -57,6 +57,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "a thread": (threading.Thread(), "not known as state"),
     "a stranger": (io.BytesIO(), "not known as state"),
     "slots": (zoo.Slotted(), "layout differs|derives from"),
+    "a bounded deque of an own class": (zoo.Line([1], 5), "maxlen"),
     "a tuple with attributes": (zoo.TaggedPair(), "layout differs"),
     "an own factory": (defaultdict(lambda: 1), "default factory"),
     "a foreign factory": (defaultdict(frozenset), "default factory"),

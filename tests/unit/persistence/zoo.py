@@ -328,6 +328,18 @@ class WitnessList(list[Any]):
         CALLED.append("extend")
 
 
+class WitnessDeque(collections.deque[Any]):
+    def __init__(self, *a: Any) -> None:
+        CALLED.append("__init__")
+        super().__init__(*a)
+
+    def append(self, value: Any) -> None:
+        CALLED.append("append")
+
+    def extend(self, values: Any) -> None:
+        CALLED.append("extend")
+
+
 class WitnessSet(set[Any]):
     def __init__(self, *a: Any) -> None:
         CALLED.append("__init__")
@@ -351,7 +363,7 @@ class WitnessKey(Witness):
         return self is other
 
 
-WITNESSES = (Witness, WitnessDict, WitnessList, WitnessSet, WitnessKey)
+WITNESSES = (Witness, WitnessDict, WitnessList, WitnessDeque, WitnessSet, WitnessKey)
 
 
 class Store:

@@ -3,6 +3,7 @@
 identity    region, account and key come from the gateway's classification
 tracking    moto keeps every model object ever made, for a dashboard
 polling     a poll that would wait is parked by the gateway instead
+paging      page tokens hold in the next process, too
 threads     moto's threads run under the engine lock
 executions  Step Functions' state machines really run
 jobs        a Batch job that fails says why
@@ -24,6 +25,7 @@ from perdure.engine.quirks import (
     identity,
     jobs,
     order,
+    paging,
     polling,
     queues,
     speed,
@@ -35,7 +37,7 @@ from perdure.engine.quirks import (
 def install() -> None:
     """Put all of them in place.  Once per process, before any call."""
     for quirk in (
-        *(identity, tracking, polling, queues, threads),
+        *(identity, tracking, paging, polling, queues, threads),
         *(executions, jobs, beside, copies, order, speed),
     ):
         quirk.install()

@@ -3,7 +3,6 @@
 Positions in a listing, caches by object, references to every store: each lives as
 long as the process.  Here each becomes a value of the model, or is worked out from it.
 
-    paginators       a token carries a hash that differs in every process
     tagging          a token stands for a half-read generator
     subnets          the next address is the position of an iterator in a cache
     peerings         the other side is looked for among the stores in memory
@@ -14,8 +13,6 @@ long as the process.  Here each becomes a value of the model, or is worked out f
 from __future__ import annotations
 
 import ipaddress
-import json
-import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -27,34 +24,12 @@ HANDED_OUT = "_perdure_handed_out"
 
 def install() -> None:
     """Replace each as its module is imported."""
-    after_import("moto.utilities.paginator", _stable_tokens)
     after_import("moto.resourcegroupstaggingapi.models", _pages_of_lists)
     after_import("moto.ec2.models.subnets", _addresses_in_turn)
     after_import("moto.ec2.models.vpc_peering_connections", _known_peers)
     after_import("moto.ec2.models.transit_gateway_attachments", _known_gateways)
     after_import("moto.eks.models", _own_scaling)
     after_import("moto.apigateway.models", _no_mocks)
-
-
-def _stable_tokens(module: Any) -> None:
-    def checksum(paginator: Any) -> int:
-        text = json.dumps(_canonical(paginator._param_values_to_check))
-        return zlib.crc32(text.encode())
-
-    module.Paginator._calculate_parameter_checksum = checksum
-
-
-def _canonical(value: Any) -> Any:
-    """A value as JSON knows it; what is empty is nothing, as moto has it."""
-    if not value:
-        return None
-    if isinstance(value, dict):
-        return sorted((str(name), _canonical(each)) for name, each in value.items())
-    if isinstance(value, (set, frozenset)):
-        return sorted(map(str, value))
-    if isinstance(value, (list, tuple)):
-        return [_canonical(each) for each in value]
-    return value if isinstance(value, (str, int, float)) else str(value)
 
 
 def _pages_of_lists(module: Any) -> None:

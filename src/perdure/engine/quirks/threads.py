@@ -16,10 +16,10 @@ from typing import Any
 
 from perdure.engine.imports import after_import
 from perdure.engine.lock import ENGINE_LOCK, join, running, sleep, wait_for, waiting
-from perdure.engine.stores import STORES
+from perdure.engine.stores import NEVER_STATE, STORES
 from perdure.persistence.keys import StoreKey
 
-# Modules that import ``sleep`` by name and call it in a thread.
+# Modules that call ``sleep`` in a thread, by its name or as ``time.sleep``.
 SLEEPING = ("moto.batch.models", "moto.batch_simple.models")
 ASL = "moto.stepfunctions.parser.asl."
 # Modules that call ``time.sleep``: they get a ``time`` that lets others work.
@@ -76,7 +76,9 @@ def _start(thread: threading.Thread) -> None:
 def _is_motos(thread: threading.Thread) -> bool:
     """Whether moto defines what the thread runs; others' threads know nothing of the lock."""
     runs = getattr(thread, "function", None) or getattr(thread, "_target", None) or type(thread)
-    return str(getattr(runs, "__module__", "")).startswith("moto.")
+    module = str(getattr(runs, "__module__", ""))
+    # A server of moto's would hold the lock for as long as it serves.
+    return module.startswith("moto.") and not module.startswith(NEVER_STATE)
 
 
 def _locked(
