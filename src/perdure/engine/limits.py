@@ -19,7 +19,7 @@ LIMITS: dict[str, tuple[str, ...]] = {
     ),
     "batch": (
         "Jobs need Docker; without it they fail.",
-        "A job that runs at a stop does not go on after it.",
+        "A job that runs at a stop does not go on after it: it is FAILED, with the reason.",
     ),
     "cloudformation": (
         (
@@ -32,7 +32,10 @@ LIMITS: dict[str, tuple[str, ...]] = {
     ),
     "codebuild": ("A build is recorded as done; nothing is built.",),
     "cognito-idp": ("Lambda triggers are not invoked; no mail or SMS is sent.",),
-    "dynamodb": ("Time to live is recorded; no item expires.",),
+    "dynamodb": (
+        "Time to live is recorded; no item expires.",
+        "An export or import that runs at a stop is FAILED after it, with the reason.",
+    ),
     "ecs": ("Tasks change their status; no container runs.",),
     "eks": ("A cluster is described; no Kubernetes answers.",),
     "elasticache": ("Control plane only: no cache answers.",),
@@ -64,12 +67,9 @@ LIMITS: dict[str, tuple[str, ...]] = {
     "sesv2": ("Mail is recorded, not sent.",),
     "sns": ("Messages reach SQS, Lambda and HTTP(S); mail, SMS and push are recorded only.",),
     "stepfunctions": (
-        (
-            "An execution's status is set when it starts; its states run only where moto's "
-            "execute_state_machine is switched on. One that runs at a stop does not go on after it."
-        ),
+        "An execution runs its states, with moto's interpreter; activities are not picked up.",
+        "What runs at a stop does not go on after it: it is ABORTED, with the reason.",
     ),
-    "swf": ("A timer that runs at a stop does not fire after it.",),
     "transcribe": ("A job is recorded as done; its transcript is not made.",),
 }
 
