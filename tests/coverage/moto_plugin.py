@@ -8,13 +8,17 @@ Used by ``moto_sweep.py`` in a process of its own, inside moto's source distribu
 
     python -m pytest -p moto_plugin --sweep-record OUT.jsonl tests/test_sqs
 
-The engine is the product's.  Three things are moto's, because its tests expect
-them: the default account, exceptions that reach the test instead of becoming a
-500, and its choice for each test of whether Step Functions and Lambda really run.
+The engine is the product's.  What follows is moto's, because its tests expect it: the
+default account; exceptions that reach the test instead of becoming a 500; its choice
+for each test of whether Step Functions and Lambda really run; strangers without a key,
+whom S3 lets read only what is public; signatures, checked against what was sent; answers
+of deployed APIs, by a mock of HTTP; its recorder, its own server and the calls that only
+moto knows.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import resource
@@ -35,6 +39,7 @@ from moto.core.config import default_user_config
 from moto.core.models import botocore_stubber
 from moto.core.request import normalize_request
 from moto.core.responses import BaseResponse
+from moto.moto_api import recorder
 
 CONFIG_OF_MOTO = json.loads(json.dumps(default_user_config))
 
@@ -49,14 +54,17 @@ from perdure.engine.sharing import SHARING  # noqa: E402
 from perdure.engine.stores import STORES  # noqa: E402
 from perdure.errors import RequestError  # noqa: E402
 from perdure.gateway import classify  # noqa: E402
+from perdure.persistence.keys import StoreKey  # noqa: E402
 
 executions.install = lambda: None
+classify._sign = lambda _: None
 core.DEFAULT_ACCOUNT = classify.DEFAULT_ACCOUNT = DEFAULT_ACCOUNT_ID
-# What moto answers itself, without a service behind it.
+FIRST_ERROR = 300
 # How long a parked poll sleeps; the gateway is woken instead.
 PARKED_SECONDS = 0.1
 # Tests that freeze the clock do not mean this one.
 _now, _sleep = time.monotonic, time.sleep
+# What moto answers itself, without a service behind it.
 NOT_A_SERVICE = ("motoapi.amazonaws.com", "169.254.169.254")
 
 
@@ -74,10 +82,13 @@ class Sweep:
         self.disk.know()
         self.calls = 0
         self.restarts = 0
-        self.test = ""
+        self.sent = urlsplit("")
         self.operations: dict[str, set[str]] = defaultdict(set)
         self.changing: dict[str, set[str]] = defaultdict(set)
-        self.failures: list[str] = []
+        # Of stores that were there before: changed by a call; left alone by one that
+        # was answered well.
+        self.mutating: dict[str, set[str]] = defaultdict(set)
+        self.steady: dict[str, set[str]] = defaultdict(set)
 
     # ------------------------------------------------------------------ calls
 
@@ -86,7 +97,10 @@ class Sweep:
         host = urlsplit(request.url).netloc
         if host.startswith(NOT_A_SERVICE) or not _would_answer(request.url):
             return _original_process(botocore_stubber, request)
-        call = self.classify(request)
+        self.sent = urlsplit(request.url)
+        plain = normalize_request(request)
+        recorder._record_request(plain)
+        call = self.classify(plain)
         deadline: float | None = None
         while True:
             try:
@@ -101,15 +115,17 @@ class Sweep:
         """Run it once, and restart what it touched."""
         with ENGINE_LOCK:
             self.calls += 1
+            status = 0
             try:
-                return self.execute(call, may_park=may_park)
+                answer = self.execute(call, may_park=may_park)
+                status = answer.status
+                return answer
             finally:
-                self.save_and_drop(call)
+                self.save_and_drop(call, well=0 < status < FIRST_ERROR)
 
-    def classify(self, request: Any) -> Call:
-        """The call a prepared request means."""
-        plain = normalize_request(request)
-        url = urlsplit(request.url)
+    def classify(self, plain: Any) -> Call:
+        """The call a request means, as moto writes it down."""
+        url = self.sent
         headers = [(name.lower(), str(value)) for name, value in plain.headers.items()]
         call = self.classifier.classify(
             classify.RawRequest(
@@ -140,21 +156,27 @@ class Sweep:
 
     # ------------------------------------------------------------------ state
 
-    def save_and_drop(self, call: Call) -> None:
+    def save_and_drop(self, call: Call, *, well: bool) -> None:
         """Restart all stores that were touched, as far as no thread of moto holds them."""
         before = dict(self.disk.digests)
         saved = self.disk.save()
         name = call.service.name
         operation = core_operation(call)
         self.operations[name].add(operation)
-        if any(before.get(key) != self.disk.digests[key] for key in saved):
+        changed = {key for key in saved if before.get(key) != self.disk.digests[key]}
+        if changed:
             self.changing[name].add(operation)
+        if changed & before.keys():
+            self.mutating[name].add(operation)
+        elif well and not changed:
+            self.steady[name].add(operation)
         if _motos_threads():
             return
         self.restarts += 1
         living = self.engine.living()
         gone = connected(saved, self.disk.shares) & living
         for key in gone:
+            _close_bodies(key)
             STORES.forget(key)
         SHARING.forget_homes(gone)
         STORES.dirty -= gone
@@ -200,6 +222,18 @@ def _would_answer(url: str) -> bool:
     )
 
 
+def _close_bodies(key: StoreKey) -> None:
+    """Of a store that is dropped: some tests count the files that are left open."""
+    store = STORES.find(key)
+    if key.module != "s3" or store is None:
+        return
+    for bucket in store.buckets.values():
+        versions = itertools.chain.from_iterable(found for _, found in bucket.keys.lists())
+        for each in (*versions, *bucket.multiparts.values()):
+            if hasattr(each, "dispose"):
+                each.dispose()
+
+
 def _motos_threads() -> bool:
     """Whether a thread of moto runs: it holds objects that must not be dropped."""
     from perdure.engine.quirks.threads import _is_motos
@@ -235,19 +269,46 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--sweep-plain", action="store_true", help="record only: plain moto")
 
 
-def _identify_moto_itself(originals: dict[str, Any]) -> None:
+def _motos_own() -> list[tuple[type, str, Any]]:
+    """Methods that Perdure replaces, and that moto's own calls need as they were."""
+    from moto.apigateway.models import RestAPI
+    from moto.s3.responses import S3Response
+
+    replaced = [
+        (BaseResponse, "get_region_from_url"),
+        (BaseResponse, "get_current_account"),
+        (BaseResponse, "get_access_key"),
+        (S3Response, "setup_class"),
+        (RestAPI, "update_integration_mocks"),
+    ]
+    return [(cls, name, getattr(cls, name)) for cls, name in replaced]
+
+
+def _identify_moto_itself(motos_own: list[tuple[type, str, Any]]) -> None:
     """Calls of moto's own API do not come through the engine; moto knows whose they are."""
-    for name, original in originals.items():
-        ours = getattr(BaseResponse, name)
+    for cls, name, original in motos_own:
+        ours = getattr(cls, name)
 
-        def either(
-            response: Any, *arguments: Any, _ours: Any = ours, _original: Any = original
-        ) -> Any:
-            request = arguments[0] if arguments else response.normalized_request
+        def either(self: Any, *arguments: Any, _ours: Any = ours, _original: Any = original) -> Any:
+            request = arguments[0] if arguments else self.normalized_request
             known = REGION in getattr(request, "environ", {})
-            return (_ours if known else _original)(response, *arguments)
+            return (_ours if known else _original)(self, *arguments)
 
-        setattr(BaseResponse, name, either)
+        setattr(cls, name, either)
+
+
+def _check_what_was_sent(sweep: Sweep) -> None:
+    """A signature is of the bucket's host; the engine sees the bucket in the path."""
+    from moto.iam.access_control import S3IAMRequest
+
+    create = S3IAMRequest._create_aws_request
+
+    def as_sent(request: Any) -> Any:
+        request._path = sweep.sent.path + (f"?{sweep.sent.query}" if sweep.sent.query else "")
+        request._headers = {**request._headers, "Host": sweep.sent.netloc}
+        return create(request)
+
+    S3IAMRequest._create_aws_request = as_sent
 
 
 def _spare_repeated_work() -> None:
@@ -270,10 +331,10 @@ def pytest_configure(config: pytest.Config) -> None:
     global SWEEP  # noqa: PLW0603 - one per process, as the engine
     if config.getoption("--sweep-plain"):
         return
-    names = ("get_region_from_url", "get_current_account", "get_access_key")
-    originals = {name: getattr(BaseResponse, name) for name in names}
+    motos_own = _motos_own()
     SWEEP = sweep = Sweep()
-    _identify_moto_itself(originals)
+    _identify_moto_itself(motos_own)
+    _check_what_was_sent(sweep)
     _frozen_clock_rows()
     BotocoreStubber.process_request = sweep.process_request
     BackendDict.reset = classmethod(lambda _: sweep.reset())
@@ -306,6 +367,8 @@ class _Recorder:
                     "restarts": SWEEP.restarts,
                     "operations": {k: sorted(v) for k, v in SWEEP.operations.items()},
                     "changing": {k: sorted(v) for k, v in SWEEP.changing.items()},
+                    "mutating": {k: sorted(v) for k, v in SWEEP.mutating.items()},
+                    "steady": {k: sorted(v) for k, v in SWEEP.steady.items()},
                 }
             out.write(json.dumps({"sums": sums}) + "\n")
 
@@ -322,11 +385,11 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     """Note what became of a test."""
-    for recorder in _RECORDERS:
-        recorder.note(report)
+    for each in _RECORDERS:
+        each.note(report)
 
 
 def pytest_sessionfinish() -> None:
     """Write what was noted."""
-    for recorder in _RECORDERS:
-        recorder.write()
+    for each in _RECORDERS:
+        each.write()

@@ -7,12 +7,7 @@ that was lost.  Each row was read in the code of moto 5.2.5.
 from __future__ import annotations
 
 LIMITS: dict[str, tuple[str, ...]] = {
-    "apigateway": (
-        (
-            "A deployed API answers only for integrations of type HTTP, and of type AWS with a "
-            "DynamoDB action; AWS_PROXY (Lambda) and MOCK do not."
-        ),
-    ),
+    "apigateway": ("An API is described, its deployment is not served.",),
     "apigatewayv2": ("An API is described, never served: neither HTTP nor WebSocket.",),
     "athena": (
         "No SQL is run: a query's result is empty, unless moto's queue of results holds one.",

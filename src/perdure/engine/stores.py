@@ -264,7 +264,7 @@ def install() -> None:
     BackendDict.get = _seeing_accounts("get")
     AccountSpecificBackend.__contains__ = _contains_region
     BackendDict.__contains__ = _seeing_accounts("__contains__")
-    BackendDict.__hash__ = _hash_by_identity
+    BackendDict.__hash__ = _hash_by_service
     BackendDict._instances = _InUse(BackendDict._instances)
     BackendDict._create_account_specific_backend = _create_account
 
@@ -275,8 +275,9 @@ def _contains_region(regions: AccountSpecificBackend[Any], region: str) -> bool:
     return region in regions.regions or dict.__contains__(regions, region)
 
 
-def _hash_by_identity(table: BackendDict[Any]) -> int:
-    return id(table)
+def _hash_by_service(table: BackendDict[Any]) -> int:
+    """As much as moto's, without the random number it draws for it."""
+    return hash((table.service_name, table.backend))
 
 
 def _create_account(table: BackendDict[Any], account: str) -> None:

@@ -31,8 +31,13 @@ S3_HOST = re.compile(
     r"(?P<region>[a-z]{2,}(?:-[a-z]+)+-\d+))?\."
 )
 EXECUTE_API_HOST = re.compile(r"^(?P<api>[a-z0-9]+)\.execute-api\.(?:(?P<region>[a-z0-9-]+)\.)?")
+# The account is part of an access point's name in its host.
+ACCESS_POINT_HOST = re.compile(r"^(?P<name>[a-z0-9-]+-\d{12})\.s3-accesspoint\.")
 SERVICE_HOST = re.compile(
     r"(?:^|\.)(?P<name>[a-z0-9-]+)\.(?:(?P<region>[a-z]{2,}(?:-[a-z]+)+-\d+)\.)"
+)
+GLOBAL_HOST = re.compile(
+    r"^(?P<name>[a-z0-9-]+)\.(?P<region>)(?:amazonaws\.com|localhost\.localstack\.cloud)(?::|$)"
 )
 # Hosts of a service that are not called as its requests are signed.
 HOST_NAMES = {"appsync-api": "appsync"}
@@ -172,6 +177,9 @@ class Classifier:
             request.host = _own(host)
         elif scope.signing == "s3" and host.startswith("s3."):
             request.host = _own(host)
+        elif (point := ACCESS_POINT_HOST.match(host)) is not None:
+            # The host stays: by it moto knows that the name is no bucket's.
+            request.path = f"/{point['name']}{request.path}"
         queue = QUEUE_PATH.fullmatch(request.path)
         if queue is None:
             return None
@@ -245,16 +253,16 @@ def _unsigned(request: RawRequest, form: dict[str, str]) -> tuple[tuple[Service,
     sqs = SQS_HOST.search(host)
     if sqs is not None:
         return (by_name["sqs"],), sqs["region"] or sqs["region2"]
-    if S3_HOST.match(host) or host.startswith("s3."):
+    if S3_HOST.match(host) or host.startswith("s3.") or ACCESS_POINT_HOST.match(host):
         return (by_name["s3"],), None
     api = EXECUTE_API_HOST.match(host)
     if api is not None:
         return (by_name["apigatewaymanagementapi"],), api["region"]
-    named = SERVICE_HOST.search(host)
+    named = SERVICE_HOST.search(host) or GLOBAL_HOST.match(host)
     if named is not None:
         found = services.by_signing().get(HOST_NAMES.get(named["name"], named["name"]))
         if found is not None:
-            return found, named["region"]
+            return found, named["region"] or None
     if form.get("Version") in services.by_version():
         return services.by_version()[form["Version"]], None
     if "Action" in form:
