@@ -26,6 +26,8 @@ from perdure.persistence.statefile import Graph, Shares
 from perdure.persistence.writer import Writer
 
 ROUNDS_MAX = 100
+# No attribute has this name: below it stands what a file carries for others alone.
+KEPT = ""
 
 
 @dataclass(slots=True)
@@ -45,6 +47,9 @@ class _Capture:
         self.holders: dict[int, StoreKey] = {}
         self.twins: set[StoreKey] = set()
         self.siblings: set[str] = set()
+        # Objects a store's file carries though the store has dropped them: the store
+        # that holds them cannot be written, and its file on disk refers to them.
+        self.kept: dict[StoreKey, dict[ExportId, Any]] = {}
 
     def write_all(self, keys: set[StoreKey]) -> None:
         """Capture these stores, in an order that does not depend on the process."""
@@ -67,15 +72,24 @@ class _Capture:
             # A manifest that names it could never be read again.
             self.fail(key, CaptureError(str(key), "(its key)", str(error)))
             return
+        # First: what changes it from here on, a revival in another's load for one, is new.
+        STORES.dirty.discard(key)
         try:
             writer = Writer(POLICY, SHARING, key)
-            self.result.graphs[key] = writer.dump(state_of(store))
+            self.result.graphs[key] = writer.dump(self._attributes(key, store))
             if key.module in self.siblings:
                 self._compare(key, writer.own_objects())
         except CaptureError as error:
             self.fail(key, error)
         except Exception as error:  # noqa: BLE001 - one store must not keep others from being saved
             self.fail(key, CaptureError(str(key), "(unknown path)", repr(error)))
+
+    def _attributes(self, key: StoreKey, store: Any) -> dict[str, Any]:
+        attributes = state_of(store)
+        if key not in self.kept:
+            return attributes
+        kept = self.kept[key]
+        return {**attributes, KEPT: [kept[number] for number in sorted(kept)]}
 
     def _compare(self, key: StoreKey, objects: list[Any]) -> None:
         """Note what the store holds; share what another of its service holds as well."""
@@ -88,6 +102,7 @@ class _Capture:
     def fail(self, key: StoreKey, error: CaptureError) -> None:
         self.result.graphs.pop(key, None)
         self.result.failed[key] = error
+        STORES.dirty.add(key)
 
     def shares(self) -> dict[StoreKey, Shares]:
         """Every store's shares as they would be on disk after this capture."""
@@ -106,7 +121,9 @@ class _Capture:
         for number, holders in importers.items():
             # An object of stores that are not loaded has its home on disk alone.
             if number not in carried and SHARING.home(number) is None:
-                again |= self._owners(number) or self._adopt(number, holders)
+                again |= (
+                    self._owners(number) or self._adopt(number, holders) or self._keep(number)
+                )
         return again
 
     def _claims(self) -> set[StoreKey]:
@@ -149,11 +166,25 @@ class _Capture:
         return None if value is None else POLICY.owner(type(value))
 
     def _adopt(self, number: ExportId, holders: set[StoreKey]) -> set[StoreKey]:
-        candidates = sorted(holders - self.result.failed.keys())
+        """Make a store that holds the object its home, if one of them can be written."""
+        candidates = sorted(holders - self.result.failed.keys() - STORES.quarantined.keys())
         if not candidates:
             return set()
         SHARING.set_home(number, candidates[0])
         return {candidates[0]}
+
+    def _keep(self, number: ExportId) -> set[StoreKey]:
+        """Let the store that carries the object on disk go on carrying it."""
+        value = SHARING.find(number)
+        carriers = sorted(k for k in self.result.graphs if number in self._on_disk(k).exports)
+        if value is None or not carriers:
+            return set()
+        SHARING.set_home(number, carriers[0])
+        self.kept.setdefault(carriers[0], {})[number] = value
+        return {carriers[0]}
+
+    def _on_disk(self, key: StoreKey) -> Shares:
+        return self.saved.get(key, Shares())
 
     def refuse_dangling(self) -> None:
         """A store whose shared object could not be saved keeps its old file as well."""

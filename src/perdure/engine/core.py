@@ -125,7 +125,7 @@ class Engine:
             return
         self._loader.refresh()
         needed: set[ExportId] = set()
-        for key in STORES.unloaded:
+        for key in (STORES.unloaded | STORES.quarantined.keys()) & self._loader.shares.keys():
             needed |= self._loader.shares[key].imports
         SHARING.release(frozenset(needed))
 
@@ -154,9 +154,7 @@ class Engine:
         if process.VISITS:
             write_visits()
         wanted = self.changed() if keys is None else keys
-        captured = capture(wanted, {} if self._loader is None else self._loader.shares)
-        STORES.dirty -= captured.graphs.keys()
-        return captured
+        return capture(wanted, {} if self._loader is None else self._loader.shares)
 
     def capture_process(self) -> Graph:
         """The state that belongs to no store.  Needs the engine lock."""
@@ -230,7 +228,11 @@ class Engine:
         living = {key for key, _ in STORES.living()}
         fresh = {k: g.shares for k, g in capture(living, saved).graphs.items()}
         wanted = {key for key in living | saved.keys() if key.module == module}
-        found = connected(wanted, {**saved, **fresh})
+        # By what is on disk and by what is in memory: either may have tied them.
+        found: set[StoreKey] = set()
+        while wanted != found:
+            found = wanted
+            wanted = connected(connected(found, saved), {**saved, **fresh})
         for key, store in list(STORES.living()):
             if key in found:
                 runtimes.halt(key, store)

@@ -17,9 +17,10 @@ from pathlib import Path
 from moto.core.base_backend import BaseBackend
 
 from perdure.engine import runtimes
+from perdure.engine.capture import KEPT
 from perdure.engine.policy import POLICY, lay_over
 from perdure.engine.sharing import SHARING
-from perdure.engine.stores import STORES, create, import_table
+from perdure.engine.stores import STORES, QuarantinedError, create, import_table
 from perdure.errors import LoadError, PerdureError
 from perdure.persistence.keys import ExportId, StoreKey
 from perdure.persistence.reader import Reader
@@ -86,6 +87,8 @@ class StoreLoader:
             for current in self._fresh:
                 state, path = self._files[current]
                 attributes[current] = reader.load(state, path=path)
+                # Nobody in the store holds these; who does finds them by their ids.
+                attributes[current].pop(KEPT, None)
             for current in self._fresh:
                 self._check_shared(current, reader)
         except Exception as error:  # noqa: BLE001 - a store that half came is none
@@ -112,7 +115,7 @@ class StoreLoader:
         for key, store in loaded.items():
             try:
                 changed = runtimes.revive(key, store)
-            except Exception as error:  # noqa: BLE001 - moto's methods run on what was loaded
+            except (Exception, QuarantinedError) as error:  # noqa: BLE001 - moto's methods run
                 for each in loaded:
                     STORES.forget(each)
                 SHARING.forget_homes(set(loaded))
@@ -190,8 +193,9 @@ class StoreLoader:
                 SHARING.register(number, value)
             if number in self.homes:
                 SHARING.set_home(number, self.homes[number])
-        unloaded = (self.shares[key].imports for key in STORES.unloaded)
-        for numbers in unloaded:
+        # One that is set aside may be repaired.
+        absent = (STORES.unloaded | STORES.quarantined.keys()) & self.shares.keys()
+        for numbers in (self.shares[key].imports for key in absent):
             for number in numbers & shared.keys():
                 SHARING.keep(number)
 

@@ -94,7 +94,12 @@ def _waits_for_custom_resource(stack: Any) -> bool:
 
 def _fail_stack(stack: Any) -> None:
     stack.status = "CREATE_FAILED"
-    stack._add_stack_event("CREATE_FAILED", resource_status_reason=CAUSE)
+    # Told to nobody: a load, which any call may cause, sends no messages.
+    topics, stack.notification_arns = stack.notification_arns, []
+    try:
+        stack._add_stack_event("CREATE_FAILED", resource_status_reason=CAUSE)
+    finally:
+        stack.notification_arns = topics
 
 
 def _workflows(store: Any) -> Iterable[Any]:
