@@ -6,6 +6,7 @@ Imports nothing of the tests, so that a test run of another project can use it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from perdure.engine import process
@@ -13,7 +14,7 @@ from perdure.engine.core import Engine
 from perdure.engine.sharing import SHARING
 from perdure.errors import CorruptionError
 from perdure.persistence.keys import Lsn, StoreKey
-from perdure.persistence.statefile import Shares, StateFile, decode, encode
+from perdure.persistence.statefile import Graph, Shares, StateFile, decode, encode
 
 
 class Disk:
@@ -36,14 +37,18 @@ class Disk:
         self.cut += 1
         captured = self.engine.capture(self.engine.living() if everything else None)
         assert captured.failed == {}, captured.failed
-        for key, graph in captured.graphs.items():
+        self.write(captured.graphs)
+        return set(captured.graphs)
+
+    def write(self, graphs: Mapping[StoreKey, Graph]) -> None:
+        """Publish what was captured."""
+        for key, graph in graphs.items():
             self.files[key] = encode(StateFile(key, Lsn(self.cut), self.written_by, graph))
             self.digests[key] = graph.digest
             self.shares[key] = graph.shares
         graph = self.engine.capture_process()
         self.process = encode(StateFile(process.PROCESS_KEY, Lsn(self.cut), {}, graph))
         self.engine.saved_again()
-        return set(captured.graphs)
 
     def fetch(self, key: StoreKey) -> tuple[StateFile, Path]:
         """A store's file; damaged ones raise as a checkpoint's do."""

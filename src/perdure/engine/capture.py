@@ -236,6 +236,8 @@ def _capture(wanted: set[StoreKey], saved: Mapping[StoreKey, Shares]) -> Capture
         if not todo:
             break
     else:
-        raise AssertionError(f"sharing did not settle: {sorted(todo)[:5]}")
+        for key in todo:
+            reason = f"which store carries an object did not settle in {ROUNDS_MAX} rounds"
+            work.fail(key, CaptureError(str(key), "(shared)", reason))
     work.refuse_dangling()
     return work.result

@@ -165,7 +165,8 @@ class StoreLoader:
     def _check_shared(self, key: StoreKey, reader: Reader) -> None:
         for number in self.shares[key].imports:
             if number not in self.homes and SHARING.find(number) is None:
-                raise LoadError(str(key), f"no file carries the shared object {number}")
+                reason = f"no file carries the shared object {number}: its store was reset"
+                raise LoadError(str(key), reason)
             if number not in reader.shared and SHARING.find(number) is None:
                 raise LoadError(str(key), f"the shared object {number} was not found")
 

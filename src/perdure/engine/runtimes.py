@@ -21,7 +21,7 @@ from perdure.engine.stores import STORES
 from perdure.persistence.keys import StoreKey
 
 RESTARTED = "Perdure.Restarted"
-CAUSE = "The server was restarted while this was running."
+CAUSE = "The server was stopped, or its state loaded anew, while this was running."
 
 
 @dataclass(frozen=True, slots=True)

@@ -273,8 +273,15 @@ class Lifecycle:
             return {key: aside.get(key) for key in sorted(wanted)}
 
     def reset(self, module: str | None = None) -> None:
-        """Empty one service or all; files that were not loaded are set aside."""
+        """Empty one service or all; files that were not loaded are set aside.
+
+        Of a service of which a store is set aside already the files of all others are
+        kept too: whoever resets it wants to be rid of the damage, not of them.
+        """
         with self._saving:
+            if self.enabled and module in {key.module for key in self.engine_quarantine()}:
+                self._save(everything=False)
+                self.checkpointer.keep_copies(module)
             with ENGINE_LOCK:
                 if module is None:
                     self.engine.forget_all()

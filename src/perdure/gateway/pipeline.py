@@ -210,8 +210,8 @@ def _quarantined(error: QuarantinedError) -> RequestError:
     return RequestError(
         "ServiceUnavailable",
         f"the saved state of {error.key} is set aside: {error.reason}. "
-        "Repair its file, or reset the service: `perdure state reset "
-        f"{error.key.module}`",
+        "Repair its file and restart; or empty all stores of the service, which keeps their "
+        f"files in quarantine/: `perdure state reset {error.key.module}`",
         status=503,
     )
 

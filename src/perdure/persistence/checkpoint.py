@@ -122,6 +122,12 @@ class Checkpointer:
             stores = {key: entry for key, entry in old.stores.items() if key not in keys}
             self._make_live(dataclasses.replace(old, stores=stores), aside=aside)
 
+    def keep_copies(self, module: str) -> None:
+        """Give the live files of a service a second name in the quarantine folder."""
+        files = sorted(e.file for key, e in self.manifest.stores.items() if key.module == module)
+        for file in (*files, manifests.NAME):
+            self.directory.keep_copy(file)
+
     def read(self, key: StoreKey) -> tuple[StateFile, Path]:
         """A store's live file, checked.
 

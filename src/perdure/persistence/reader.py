@@ -235,6 +235,11 @@ class Reader:
         return made
 
     def _share(self, number: int, index: int, *factory: str) -> Any:
+        assert self._state is not None
+        named = self._state.graph.shares
+        if type(number) is not int or number not in named.imports | named.exports:
+            # Who looks for the object's home goes by headers.
+            raise HostileStateError(self._path, f"the shared object {number!r}, not in its header")
         export = ExportId(number)
         found = self.shared.get(export)
         if found is not None:

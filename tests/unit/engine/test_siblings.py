@@ -98,6 +98,21 @@ def test_a_key_and_its_replicas_know_of_new_ones_after_a_restart(disk: Disk, mot
         assert {row["Region"] for row in known["ReplicaKeys"]} == {THERE, "eu-west-1"}
 
 
+def test_a_key_and_its_replica_rotate_together_after_a_restart(disk: Disk, moto: Any) -> None:
+    """Moto lets both hold one list of rotations; it stays one list."""
+    made = moto.store("kms", HERE).create_key("", "", "", "", None, multi_region=True)
+    moto.store("kms", HERE).replicate_key(made.id, THERE)
+    moto.store("kms", HERE).rotate_key_on_demand(made.id)
+    disk.save()
+
+    disk.restart()
+    moto.store("kms", HERE).rotate_key_on_demand(made.id)
+
+    here, there = (moto.store("kms", region).keys[made.id].rotations for region in (HERE, THERE))
+    assert here is there
+    assert len(there) == 2
+
+
 def test_stores_that_share_nothing_are_left_as_they_are(disk: Disk, moto: Any) -> None:
     """Two regions of a service have no ids to carry if they hold nothing in common."""
     moto.store("sqs", HERE).create_queue("one", {})

@@ -1,8 +1,9 @@
 """KMS: a key and its replicas in other regions share what moto lets them share.
 
 moto makes a replica with a shallow copy, so both keys hold the very same dicts and
-lists: replicas and rotations, for two.  A plain dict or list has no identity that a state file could
-carry from one store to another.  As objects of a class of their own they have.
+lists: replicas and rotations, for two.  A plain dict or list has no identity that a
+state file could carry from one store to another.  As objects of a class of their own
+they have.
 """
 
 from __future__ import annotations
