@@ -12,8 +12,8 @@ The engine is the product's.  What follows is moto's, because its tests expect i
 default account; exceptions that reach the test instead of becoming a 500; its choice
 for each test of whether Step Functions and Lambda really run; strangers without a key,
 whom S3 lets read only what is public; signatures, checked against what was sent; answers
-of deployed APIs, by a mock of HTTP; its recorder, its own server and the calls that only
-moto knows.
+of deployed APIs, by a mock of HTTP; its list of all objects; its recorder, its own
+server and the calls that only moto knows.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ from perdure.engine import core, process, special, stores  # noqa: E402 - after 
 from perdure.engine.calls import Answer, Call  # noqa: E402
 from perdure.engine.loading import connected  # noqa: E402
 from perdure.engine.lock import ENGINE_LOCK  # noqa: E402
-from perdure.engine.quirks import executions  # noqa: E402
+from perdure.engine.quirks import executions, tracking  # noqa: E402
 from perdure.engine.quirks.identity import REGION  # noqa: E402
 from perdure.engine.quirks.polling import ParkedError  # noqa: E402
 from perdure.engine.sharing import SHARING  # noqa: E402
@@ -55,11 +55,13 @@ from perdure.engine.stores import STORES  # noqa: E402
 from perdure.errors import RequestError  # noqa: E402
 from perdure.gateway import classify  # noqa: E402
 from perdure.persistence.keys import StoreKey  # noqa: E402
+from perdure.persistence.writer import Writer  # noqa: E402
 
-executions.install = lambda: None
+executions.install = tracking.install = lambda: None
 classify._sign = lambda _: None
 core.DEFAULT_ACCOUNT = classify.DEFAULT_ACCOUNT = DEFAULT_ACCOUNT_ID
 FIRST_ERROR = 300
+SHOWN = 120
 # How long a parked poll sleeps; the gateway is woken instead.
 PARKED_SECONDS = 0.1
 # Tests that freeze the clock do not mean this one.
@@ -89,6 +91,9 @@ class Sweep:
         # was answered well.
         self.mutating: dict[str, set[str]] = defaultdict(set)
         self.steady: dict[str, set[str]] = defaultdict(set)
+        # Of one capture: which store holds a plain container.
+        self.holders: dict[int, StoreKey] = {}
+        self.split: set[str] = set()
 
     # ------------------------------------------------------------------ calls
 
@@ -158,6 +163,7 @@ class Sweep:
 
     def save_and_drop(self, call: Call, *, well: bool) -> None:
         """Restart all stores that were touched, as far as no thread of moto holds them."""
+        self.holders.clear()
         before = dict(self.disk.digests)
         saved = self.disk.save()
         name = call.service.name
@@ -183,6 +189,15 @@ class Sweep:
         STORES.unloaded |= gone & self.disk.shares.keys()
         process.install({})
         self.disk.know(self.engine.last_id)
+
+    def note_containers(self, writer: Writer) -> list[Any]:
+        """Plain containers have no id to carry: two stores that hold one would have two."""
+        for _, value in writer._memo.copy().values():
+            if type(value) in (dict, list, set) and value:
+                other = self.holders.setdefault(id(value), writer.key)
+                if other != writer.key:
+                    self.split.add(f"{other.module}: {value!r}"[:SHOWN])
+        return _own_objects(writer)
 
     def reset(self) -> None:
         """Between tests moto empties all its stores."""
@@ -259,6 +274,7 @@ def _frozen_clock_rows() -> None:
     special.EXACT[frozen.FakeDatetime] = special.EXACT[frozen.FakeDate] = row
 
 
+_own_objects = Writer.own_objects
 _original_process = BotocoreStubber.process_request
 SWEEP: Sweep | None = None
 
@@ -335,6 +351,11 @@ def pytest_configure(config: pytest.Config) -> None:
     SWEEP = sweep = Sweep()
     _identify_moto_itself(motos_own)
     _check_what_was_sent(sweep)
+
+    def own_objects(writer: Writer) -> list[Any]:
+        return sweep.note_containers(writer)
+
+    Writer.own_objects = own_objects
     _frozen_clock_rows()
     BotocoreStubber.process_request = sweep.process_request
     BackendDict.reset = classmethod(lambda _: sweep.reset())
@@ -368,6 +389,7 @@ class _Recorder:
                     "operations": {k: sorted(v) for k, v in SWEEP.operations.items()},
                     "changing": {k: sorted(v) for k, v in SWEEP.changing.items()},
                     "mutating": {k: sorted(v) for k, v in SWEEP.mutating.items()},
+                    "split": sorted(SWEEP.split),
                     "steady": {k: sorted(v) for k, v in SWEEP.steady.items()},
                 }
             out.write(json.dumps({"sums": sums}) + "\n")

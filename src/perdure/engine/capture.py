@@ -121,9 +121,7 @@ class _Capture:
         for number, holders in importers.items():
             # An object of stores that are not loaded has its home on disk alone.
             if number not in carried and SHARING.home(number) is None:
-                again |= (
-                    self._owners(number) or self._adopt(number, holders) or self._keep(number)
-                )
+                again |= self._owners(number) or self._adopt(number, holders) or self._keep(number)
         return again
 
     def _claims(self) -> set[StoreKey]:

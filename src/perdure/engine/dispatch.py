@@ -47,13 +47,16 @@ class _Request(Request):  # type: ignore[misc]
 class _ObjectRequest(_Request):
     """To S3 a body is an object, whatever its type says; only a browser's upload is a form.
 
-    curl and urllib name every body a form, and moto would store the object empty.
+    curl and urllib name every body a form, and moto would store the object empty.  A
+    browser's is a POST without a query.
     """
 
     @property
     def want_form_data_parsed(self) -> bool:
         """Whether the body is taken apart before the handler sees it."""
-        return str(self.environ.get("CONTENT_TYPE", "")).startswith("multipart/form-data")
+        kind = str(self.environ.get("CONTENT_TYPE", ""))
+        is_upload = self.method == "POST" and not self.query_string
+        return kind.startswith("multipart/form-data") or is_upload
 
 
 @cache

@@ -36,8 +36,10 @@ ACCESS_POINT_HOST = re.compile(r"^(?P<name>[a-z0-9-]+-\d{12})\.s3-accesspoint\."
 SERVICE_HOST = re.compile(
     r"(?:^|\.)(?P<name>[a-z0-9-]+)\.(?:(?P<region>[a-z]{2,}(?:-[a-z]+)+-\d+)\.)"
 )
-GLOBAL_HOST = re.compile(
-    r"^(?P<name>[a-z0-9-]+)\.(?P<region>)(?:amazonaws\.com|localhost\.localstack\.cloud)(?::|$)"
+# Without a region, or with one that is none of AWS'.
+PLAIN_HOST = re.compile(
+    r"^(?P<name>[a-z0-9-]+)\.(?:(?P<region>[a-z0-9-]+)\.)?"
+    r"(?:amazonaws\.com|localhost\.localstack\.cloud)(?::|$)"
 )
 # Hosts of a service that are not called as its requests are signed.
 HOST_NAMES = {"appsync-api": "appsync"}
@@ -143,7 +145,7 @@ class Classifier:
     ) -> tuple[tuple[Service, ...], str | None]:
         target = request.first.get("x-amz-target", "").rpartition(".")[0]
         if target in services.by_target():
-            named = SERVICE_HOST.search(request.host.lower())
+            named = _named(request.host.lower())
             return services.by_target()[target], None if named is None else named["region"]
         if target and scope.signing is None:
             raise RequestError(
@@ -247,6 +249,11 @@ def _operation(request: RawRequest, form: dict[str, str]) -> str:
     return cbor["operation"] if cbor else f"{request.method} {request.path}"
 
 
+def _named(host: str) -> re.Match[str] | None:
+    """A host that names a service, and mostly a region."""
+    return SERVICE_HOST.search(host) or PLAIN_HOST.match(host)
+
+
 def _unsigned(request: RawRequest, form: dict[str, str]) -> tuple[tuple[Service, ...], str | None]:
     by_name = services.by_name()
     host = request.host.lower()
@@ -258,11 +265,11 @@ def _unsigned(request: RawRequest, form: dict[str, str]) -> tuple[tuple[Service,
     api = EXECUTE_API_HOST.match(host)
     if api is not None:
         return (by_name["apigatewaymanagementapi"],), api["region"]
-    named = SERVICE_HOST.search(host) or GLOBAL_HOST.match(host)
+    named = _named(host)
     if named is not None:
         found = services.by_signing().get(HOST_NAMES.get(named["name"], named["name"]))
         if found is not None:
-            return found, named["region"] or None
+            return found, named["region"]
     if form.get("Version") in services.by_version():
         return services.by_version()[form["Version"]], None
     if "Action" in form:

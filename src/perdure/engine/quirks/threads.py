@@ -19,12 +19,11 @@ from perdure.engine.lock import ENGINE_LOCK, join, running, sleep, wait_for, wai
 from perdure.engine.stores import NEVER_STATE, STORES
 from perdure.persistence.keys import StoreKey
 
-# Modules that call ``sleep`` in a thread, by its name or as ``time.sleep``.
-SLEEPING = ("moto.batch.models", "moto.batch_simple.models")
 ASL = "moto.stepfunctions.parser.asl."
-# Modules that call ``time.sleep``: they get a ``time`` that lets others work.
-TIMED = (
+# Modules that call ``sleep`` in a thread, by its name or as ``time.sleep``.
+SLEEPING = (
     "moto.batch.models",
+    "moto.batch_simple.models",
     ASL + "component.common.retry.retrier_decl",
     ASL + "component.state.exec.state_task.service.state_task_service_callback",
 )
@@ -47,8 +46,6 @@ def install() -> None:
     threading.Thread.start = _start  # type: ignore[method-assign,assignment]
     for name in SLEEPING:
         after_import(name, _let_others_work)
-    for name in TIMED:
-        after_import(name, _give_patient_time)
     for name in WAITING:
         after_import(name, _give_patient_threading)
     for name in WAITING_BY_NAME:
@@ -97,11 +94,10 @@ def _locked(
 
 
 def _let_others_work(module: Any) -> None:
-    module.sleep = sleep
-
-
-def _give_patient_time(module: Any) -> None:
-    module.time = SimpleNamespace(**{**vars(time), "sleep": sleep})
+    if getattr(module, "sleep", None) is time.sleep:
+        module.sleep = sleep
+    if getattr(module, "time", None) is time:
+        module.time = SimpleNamespace(**{**vars(time), "sleep": sleep})
 
 
 def _give_patient_threading(module: Any) -> None:
