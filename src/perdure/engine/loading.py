@@ -212,7 +212,7 @@ def _note_incomplete(key: StoreKey, names: set[str]) -> None:
         )
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
     return str(error) if isinstance(error, PerdureError) else f"it cannot be rebuilt: {error!r}"
 
 

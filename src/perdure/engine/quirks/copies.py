@@ -30,7 +30,7 @@ def _kms(module: Any) -> None:
         # State names its classes by module; a look-up there finds these.
         cls.__module__, cls.__qualname__ = module.__name__, cls.__name__
         setattr(module, cls.__name__, cls)
-    kinds = {dict: Shared, list: SharedList}
+    kinds: dict[Any, Any] = {dict: Shared, list: SharedList}
 
     def copy_key(value: Any) -> Any:
         if isinstance(value, module.Key):
