@@ -62,7 +62,10 @@ LIMITS: dict[str, tuple[str, ...]] = {
     "sesv2": ("Mail is recorded, not sent.",),
     "sns": ("Messages reach SQS, Lambda and HTTP(S); mail, SMS and push are recorded only.",),
     "stepfunctions": (
-        "An execution runs its states, with moto's interpreter; activities are not picked up.",
+        (
+            "An execution runs its states, with moto's interpreter. It picks up no activities, and "
+            "a state that starts another execution fails."
+        ),
         "What runs at a stop does not go on after it: it is ABORTED, with the reason.",
     ),
     "transcribe": ("A job is recorded as done; its transcript is not made.",),
