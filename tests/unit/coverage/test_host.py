@@ -9,13 +9,12 @@ from typing import Any
 import pytest
 from tests.coverage import host
 from tests.coverage.headers import CHANGED, OBSERVE
+from tests.unit.calls import a_call
 from tests.unit.engine.conftest import Disk, key
 
-from perdure.engine.calls import Call
 from perdure.engine.core import Engine
 from perdure.engine.loading import StoreLoader
 from perdure.engine.lock import ENGINE_LOCK
-from perdure.engine.services import by_name
 from perdure.engine.stores import STORES, Stores
 
 QUEUE = "http://localhost:4566/000000000000/q"
@@ -44,17 +43,9 @@ def call(disk: Disk, operation: str, *, observe: bool = True, **parameters: Any)
     if observe:
         headers.append((OBSERVE, "1"))
     answer = disk.engine.execute(
-        Call(
-            service=by_name()["sqs"],
-            operation=operation,
-            account="000000000000",
-            region="us-east-1",
-            access_key="test",
-            method="POST",
-            scheme="http",
-            host="localhost:4566",
-            path="/",
-            query="",
+        a_call(
+            "sqs",
+            operation,
             headers=[*headers, ("content-type", "application/x-amz-json-1.0")],
             body=json.dumps(parameters).encode(),
         ),

@@ -6,9 +6,9 @@ import asyncio
 from typing import Any
 
 import pytest
+from tests.unit.calls import a_call
 
 from perdure.engine.calls import Call
-from perdure.engine.services import by_name
 from perdure.gateway.pipeline import Pipeline
 
 
@@ -30,30 +30,15 @@ class Failing:
         return False
 
 
-def a_call() -> Call:
-    return Call(
-        service=by_name()["ec2"],
-        operation="ReplaceNetworkAclAssociation",
-        account="000000000000",
-        region="us-east-1",
-        access_key="test",
-        method="POST",
-        scheme="http",
-        host="localhost:4566",
-        path="/",
-        query="",
-        headers=[],
-        body=b"",
-    )
-
-
 @pytest.mark.timeout(10)
 @pytest.mark.parametrize("failure", [KeyError("x"), StopIteration(), RuntimeError()], ids=repr)
 def test_what_moto_raises_is_answered(failure: Exception) -> None:
     """Nobody waits for ever: a future cannot carry a StopIteration, and moto raises some."""
     pipeline = Pipeline(Failing(failure), None)  # type: ignore[arg-type]
     try:
-        answer = asyncio.run(asyncio.wait_for(pipeline.run(a_call()), 5))
+        answer = asyncio.run(
+            asyncio.wait_for(pipeline.run(a_call("ec2", "ReplaceNetworkAclAssociation")), 5)
+        )
     finally:
         pipeline.close(seconds=1)
 
