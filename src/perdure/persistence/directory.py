@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import os
 import sys
 import uuid
@@ -34,13 +35,17 @@ from perdure.errors import (
     UnusableDirectoryError,
 )
 from perdure.persistence.files import TEMPORARY, Files
+from perdure.persistence.keys import Lsn
 from perdure.persistence.manifest import NAME as MANIFEST
-from perdure.persistence.manifest import STATES, Manifest, has_states, publish
+from perdure.persistence.manifest import STATES, Manifest, file_for, has_states, publish
+
+log = logging.getLogger(__name__)
 
 IDENTITY = "perdure.json"
 LOCK = "LOCK"
 QUARANTINE = "quarantine"
 FORMAT = 1
+NAMED_MAX = 5
 # What a volume may hold before Perdure's first start.
 INDIFFERENT = {"lost+found", ".gitkeep", ".gitignore", ".DS_Store", LOCK}
 # What LocalStack leaves in its volume, by era; architecture names them to users.
@@ -72,26 +77,47 @@ class Directory:
     def sweep(self, live: Manifest) -> list[str]:
         """Clear away what a checkpoint that did not finish left behind.
 
-        A state file of a later cut than the manifest's is set aside: it may be of a
-        save that died before its manifest, or the manifest may be an older one that
-        somebody put back.
+        A state file is removed only if the manifest names a newer one of its store.
+        Any other is set aside: it may be of a save that died before its manifest, or
+        the manifest may be an older or an emptied one that somebody put here.
 
         Returns:
             The files removed or set aside, relative to the directory.
         """
         named = live.files()
-        removed = []
+        removed, aside = [], []
         for path in (*self.path.glob(f"{STATES}/**/*"), *self.path.glob(f"*{TEMPORARY}")):
             relative = path.relative_to(self.path).as_posix()
             left = path.suffix in (".state", TEMPORARY) and relative not in named
-            if not left or not path.is_file():
+            if not left or path.is_dir():
                 continue
-            if path.suffix == ".state" and _cut_of(path) > live.cut:
-                self.set_aside(relative)
-            else:
+            if path.suffix == TEMPORARY or self._is_superseded(relative, live):
                 self.files.remove(path, what="sweep")
-            removed.append(relative)
-        return removed
+                removed.append(relative)
+            else:
+                self.set_aside(relative)
+                aside.append(relative)
+        if aside:
+            some = ", ".join(aside[:NAMED_MAX]) + (" ..." if len(aside) > NAMED_MAX else "")
+            log.warning(
+                "%d state files that %s does not name were set aside in %s/: %s",
+                len(aside),
+                MANIFEST,
+                QUARANTINE,
+                some,
+            )
+        return removed + aside
+
+    def _is_superseded(self, file: str, live: Manifest) -> bool:
+        """Whether the manifest names a newer file of the same store, and that is there."""
+        entries = [*live.entries, *([live.process] if live.process else [])]
+        cut = _cut_of(Path(file))
+        return any(
+            file == file_for(entry.key, Lsn(cut))
+            and cut < entry.cut
+            and (self.path / entry.file).is_file()
+            for entry in entries
+        )
 
     def keep_copy(self, file: str) -> None:
         """Give a file a second name in the quarantine folder, before it is dropped."""

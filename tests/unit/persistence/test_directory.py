@@ -24,7 +24,22 @@ from perdure.errors import (
 from perdure.persistence import directory
 from perdure.persistence.directory import IDENTITY, LOCK, Directory, open_directory, recognise
 from perdure.persistence.files import Files
-from perdure.persistence.manifest import Manifest
+from perdure.persistence.keys import Lsn, StoreKey
+from perdure.persistence.manifest import Entry, Manifest, file_for
+from perdure.persistence.statefile import Shares
+
+S3, SQS = StoreKey("s3", "0", "aws"), StoreKey("sqs", "0", "us-east-1")
+PROCESS = StoreKey("process", "all", "all")
+
+
+def entry(key: StoreKey, cut: int) -> Entry:
+    return Entry(key, file_for(key, Lsn(cut)), 0, "", "", Lsn(cut), "", Shares())
+
+
+def put(path: Path, content: bytes = b"") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
 
 
 def opened(path: Path, files: Files | None = None) -> Directory:
@@ -231,35 +246,64 @@ def test_a_newer_directory_is_refused(tmp_path: Path) -> None:
 
 
 def test_what_an_unfinished_checkpoint_left_is_swept(tmp_path: Path) -> None:
-    """Temporary files and state files no manifest names go; all else stays."""
+    """Temporary files and what a newer live file superseded go; all else stays."""
     found = opened(tmp_path)
-    for name in ("api_states/0/s3/aws.1.state", "api_states/0/s3/aws.2.state.tmp", "x.json.tmp"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_bytes(b"")
+    superseded = ("api_states/0/s3/aws.1.state", "api_states/all/process/all.1.state")
+    temporary = ("api_states/0/s3/aws.2.state.tmp", "x.json.tmp")
+    entries = [entry(S3, 2), entry(PROCESS, 2)]
+    for name in (*superseded, *temporary, *(each.file for each in entries)):
+        put(tmp_path / name)
     (tmp_path / "mine.txt").write_text("kept")
-    live = Manifest(cut=1)  # type: ignore[arg-type]
+    live = Manifest(cut=Lsn(2), stores={S3: entries[0]}, process=entries[1])
 
-    assert set(found.sweep(live)) == {
-        "api_states/0/s3/aws.1.state",
-        "api_states/0/s3/aws.2.state.tmp",
-        "x.json.tmp",
-    }
+    assert set(found.sweep(live)) == {*superseded, *temporary}
     assert (tmp_path / "mine.txt").exists()
+    assert {(tmp_path / each.file).exists() for each in entries} == {True}
+    assert not (tmp_path / "quarantine").exists()
     found.close()
 
 
-def test_state_files_without_any_manifest_are_not_deleted(tmp_path: Path) -> None:
-    """If the manifest is gone, what it may have named is set aside, never removed."""
+UNNAMED: dict[str, Manifest] = {
+    "no manifest": Manifest(),
+    "an emptied manifest": Manifest(cut=Lsn(9), process=entry(PROCESS, 9)),
+    "another store": Manifest(cut=Lsn(9), stores={SQS: entry(SQS, 9)}),
+    "an older file": Manifest(cut=Lsn(9), stores={S3: entry(S3, 4)}),
+    "a newer file that is gone": Manifest(cut=Lsn(9), stores={S3: entry(S3, 8)}),
+}
+
+
+@pytest.mark.parametrize("live", UNNAMED.values(), ids=UNNAMED.keys())
+def test_the_last_copy_of_a_store_is_never_deleted(
+    tmp_path: Path, live: Manifest, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A state file the manifest names no newer one for is set aside, with a warning."""
     found = opened(tmp_path)
-    file = tmp_path / "api_states" / "0" / "s3" / "aws.1.state"
-    file.parent.mkdir(parents=True)
-    file.write_bytes(b"the only copy")
+    file = put(tmp_path / "api_states" / "0" / "s3" / "aws.5.state", b"the only copy")
+    if live.stores.get(S3) and live.stores[S3].cut == 4:
+        put(tmp_path / live.stores[S3].file)
 
-    found.sweep(Manifest())
+    with caplog.at_level("WARNING"):
+        assert found.sweep(live) == ["api_states/0/s3/aws.5.state"]
     found.close()
 
-    assert [p.read_bytes() for p in tmp_path.rglob("*.state")] == [b"the only copy"]
+    (aside,) = (tmp_path / "quarantine").iterdir()
+    assert aside.read_bytes() == b"the only copy"
     assert not file.exists()
+    assert "1 state files that manifest.json does not name were set aside" in caplog.text
+
+
+def test_a_file_out_of_its_place_is_no_superseded_one(tmp_path: Path) -> None:
+    """A file that only looks like a store's older one is set aside too."""
+    found = opened(tmp_path)
+    live = Manifest(cut=Lsn(9), stores={S3: entry(S3, 9)})
+    put(tmp_path / live.stores[S3].file)
+    for name in ("api_states/deep/0/s3/aws.5.state", "api_states/0/s3/aws.05.state", "s3.1.state"):
+        put(tmp_path / "api_states" / name if "/" not in name else tmp_path / name)
+
+    found.sweep(live)
+    found.close()
+
+    assert len(list((tmp_path / "quarantine").iterdir())) == 3
 
 
 def test_setting_aside_keeps_every_file(tmp_path: Path) -> None:
