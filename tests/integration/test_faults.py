@@ -25,6 +25,8 @@ from perdure.errors import (
     CorruptionError,
     ForeignDirectoryError,
     FormatVersionError,
+    HostileStateError,
+    LoadError,
     LockedError,
     LostManifestError,
     NewerVersionError,
@@ -458,7 +460,38 @@ def test_damaged_process_file(start, state):
     assert process is not None
     flip(state / process.file, at=-5)
     before = listing(state)
-    assert_refused(start(state, ready=False), CorruptionError, Path(process.file).name)
+    refused = start(state, ready=False)
+    assert_refused(refused, CorruptionError, Path(process.file).name, "restore the file")
+    assert "state reset" not in refused.log
+    assert listing(state) == before
+
+
+@pytest.mark.parametrize(
+    ("graph", "error"),
+    [
+        (statefile.Graph(pickle.dumps(print), ()), HostileStateError),
+        (statefile.Graph(pickle.dumps({}), (("moto.s3.models", "Gone"),)), LoadError),
+    ],
+    ids=["hostile", "of another moto"],
+)
+def test_process_file_that_cannot_be_loaded(start, state, tmp_path, graph, error):
+    """What belongs to no store cannot be reset: the start is refused, and says what to do."""
+    live = manifests.read(state)
+    path = state / live.process.file
+    old = statefile.decode(path.read_bytes(), path=path)
+    data = statefile.encode(replace(old, graph=graph))
+    path.write_bytes(data)
+    checksum = blake2b(data, digest_size=16).hexdigest()
+    process = replace(live.process, bytes=len(data), checksum=checksum)
+    manifests.publish(Files(), state, replace(live, process=process))
+    before = listing(state)
+    # The files are whole: that is all a check can know, and it says so.
+    checked = perdure(tmp_path / "cli", "check", state)
+    assert checked.returncode == 0
+    assert "payloads are not loaded" in checked.stdout
+    refused = start(state, ready=False)
+    assert_refused(refused, error, "backup")
+    assert "state reset" not in refused.log
     assert listing(state) == before
 
 
