@@ -9,6 +9,9 @@
 
 Whatever goes wrong while opening leaves the disk as it was: a directory that holds
 something else is not touched, and what was created on the way is removed again.
+
+Nothing inside may be a symbolic link: through one, a save would write and the sweep
+delete outside.  The directory itself may be one, which its user set.
 """
 
 from __future__ import annotations
@@ -17,6 +20,8 @@ import fcntl
 import json
 import logging
 import os
+import re
+import stat
 import sys
 import uuid
 from contextlib import suppress
@@ -34,7 +39,9 @@ from perdure.errors import (
     StateError,
     UnusableDirectoryError,
 )
-from perdure.persistence.files import TEMPORARY, Files
+from perdure.persistence import fields
+from perdure.persistence.fields import Fields
+from perdure.persistence.files import CAUTIOUS, TEMPORARY, Files, kind_of, read_file
 from perdure.persistence.keys import Lsn
 from perdure.persistence.manifest import NAME as MANIFEST
 from perdure.persistence.manifest import STATES, Manifest, file_for, has_states, publish
@@ -45,7 +52,10 @@ IDENTITY = "perdure.json"
 LOCK = "LOCK"
 QUARANTINE = "quarantine"
 FORMAT = 1
+IDENTITY_BYTES_MAX = 64 << 10
 NAMED_MAX = 5
+NO_LINKS = "remove the link, or put what it points to in its place; only DATA_DIR itself may be one"
+_INSTANCE = re.compile(r"[0-9a-f]{32}")
 # What a volume may hold before Perdure's first start.
 INDIFFERENT = {"lost+found", ".gitkeep", ".gitignore", ".DS_Store", LOCK}
 # What LocalStack leaves in its volume, by era; architecture names them to users.
@@ -169,6 +179,29 @@ def recognise(path: Path) -> bool:
     return False
 
 
+def refuse_links(path: Path) -> None:
+    """See that nothing inside of a state directory is a symbolic link.
+
+    Raises:
+        UnusableDirectoryError: Something is, or a folder cannot be looked into.
+    """
+    for folder, folders, names in os.walk(path, onerror=_cannot_look):
+        for name in (*folders, *names):
+            if os.path.islink(os.path.join(folder, name)):  # noqa: PTH114, PTH118 - of every file
+                found = (Path(folder) / name).relative_to(path)
+                raise UnusableDirectoryError(path, f"{found} is a symbolic link", hint=NO_LINKS)
+        if Path(folder) == path:
+            # lost+found and the like are never entered, and may be root's.
+            folders[:] = [name for name in folders if name not in INDIFFERENT]
+
+
+def _cannot_look(error: OSError) -> None:
+    # Files come and go while a server saves.
+    if not isinstance(error, FileNotFoundError):
+        reason = error.strerror or str(error)
+        raise UnusableDirectoryError(Path(error.filename), reason) from error
+
+
 def open_directory(path: Path, *, files: Files, version: str) -> Directory:
     """Recognise or create a state directory, and lock it.
 
@@ -194,6 +227,7 @@ def open_directory(path: Path, *, files: Files, version: str) -> Directory:
     try:
         # Another process may have made it since the first look.
         exists = recognise(path)
+        refuse_links(path)
         identity = read_identity(path) if exists else _new_identity(path, files, version)
         _first_manifest(path, files)
     except StateError:
@@ -245,12 +279,15 @@ def _remove_folders(created: list[Path]) -> None:
 
 
 def _lock(path: Path) -> int:
-    existed = (path / LOCK).exists()
+    existed = os.path.lexists(path / LOCK)
     try:
-        descriptor = os.open(path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(path / LOCK, os.O_RDWR | os.O_CREAT | CAUTIOUS, 0o600)
     except OSError as error:
+        if os.path.lexists(path / LOCK):
+            _check_lock_file(path, (path / LOCK).lstat())
         raise UnusableDirectoryError(path, error.strerror or str(error)) from error
     try:
+        _check_lock_file(path, os.fstat(descriptor))
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"process {os.getpid()}\n".encode(), 0)
@@ -258,12 +295,24 @@ def _lock(path: Path) -> int:
         owner = os.pread(descriptor, 100, 0).decode("utf-8", "replace").strip()
         os.close(descriptor)
         raise LockedError(path, owner or "another process") from error
+    except UnusableDirectoryError:
+        os.close(descriptor)
+        raise
     except OSError as error:
         if not existed:
             (path / LOCK).unlink(missing_ok=True)
         os.close(descriptor)
         raise UnusableDirectoryError(path, error.strerror or str(error)) from error
     return descriptor
+
+
+def _check_lock_file(path: Path, found: os.stat_result) -> None:
+    """See that ``LOCK`` is a file: it is about to be written over."""
+    if not stat.S_ISREG(found.st_mode):
+        kind = kind_of(found.st_mode)
+        raise UnusableDirectoryError(
+            path, f"{LOCK} is {kind}, not a regular file", hint=f"remove {path / LOCK}"
+        )
 
 
 def _new_identity(path: Path, files: Files, version: str) -> dict[str, Any]:
@@ -305,13 +354,19 @@ def read_identity(path: Path) -> dict[str, Any]:
     """
     file = path / IDENTITY
     try:
-        identity = json.loads(file.read_bytes())
-        found = identity["format"]
-        identity["instance"], identity["created"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CorruptionError(
-            file, "identity", expected="format, instance, created", found=repr(error)
-        ) from error
-    if not isinstance(found, int) or found > FORMAT:
-        raise FormatVersionError(file, found=found, supported=FORMAT)
-    return dict(identity)
+        data = read_file(file, what="identity", bytes_max=IDENTITY_BYTES_MAX)
+    except FileNotFoundError as error:
+        raise CorruptionError(file, "identity", expected="a file", found="none") from error
+    return fields.decode(data, file, "identity", _identity)
+
+
+def _identity(document: Fields) -> dict[str, Any]:
+    found = document.integer("format", least=1)
+    if found > FORMAT:
+        raise FormatVersionError(document.path, found=found, supported=FORMAT)
+    instance = document.text("instance")
+    if not _INSTANCE.fullmatch(instance):
+        raise document.refusal("instance", "32 hex digits", instance)
+    document.moment("created")
+    document.text("created_by")
+    return document.values

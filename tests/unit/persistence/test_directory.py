@@ -6,7 +6,7 @@ import errno
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -221,14 +221,25 @@ def test_losing_the_race_for_a_new_directory_takes_nothing_from_the_winner(tmp_p
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"{", b"[]", b"5", b'{"format": 1}', b'{"format": null, "instance": 1, "created": 1}'],
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"5",
+        b"[" * 60_000,
+        b"[" * 200_000,
+        b" " * (1 << 20),
+        b'{"format": 1}',
+        b'{"format": null, "instance": 1, "created": 1}',
+    ],
 )
 def test_an_identity_that_cannot_be_read_is_named(tmp_path: Path, content: bytes) -> None:
     """A damaged perdure.json is a StateError, and nothing is changed or locked."""
     (tmp_path / IDENTITY).write_bytes(content)
-    with pytest.raises((CorruptionError, FormatVersionError)):
+    with pytest.raises(CorruptionError) as error:
         opened(tmp_path)
 
+    assert "state reset" not in error.value.hint
     assert (tmp_path / IDENTITY).read_bytes() == content
     with held_lock(tmp_path):
         pass
@@ -317,3 +328,161 @@ def test_setting_aside_keeps_every_file(tmp_path: Path) -> None:
     assert found.set_aside("f.state") is None
     assert {(tmp_path / str(p)).read_bytes() for p in places} == {b"1", b"2"}
     found.close()
+
+
+WHOLE = {
+    "format": 1,
+    "instance": "0" * 32,
+    "created": "2026-01-01T00:00:00+00:00",
+    "created_by": "0.1.0",
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("format", value) for value in ("1", True, 0, -1, 1.0, None)),
+        *(("instance", value) for value in ("../../x", "", "0" * 31, "0" * 32 + "\n", 5)),
+        *(("created", value) for value in ("x", "99999-01-01", 5, "")),
+        *(("created_by", value) for value in (5, None)),
+    ],
+)
+def test_a_field_of_the_identity_that_is_none_is_refused(
+    tmp_path: Path, name: str, value: object
+) -> None:
+    """Each field of perdure.json is of its type, or a CorruptionError names it."""
+    (tmp_path / IDENTITY).write_text(json.dumps(WHOLE))
+    opened(tmp_path).close()
+    (tmp_path / IDENTITY).write_text(json.dumps({**WHOLE, name: value}))
+    before = tree(tmp_path)
+
+    with pytest.raises(CorruptionError, match=rf"identity\.{name}"):
+        opened(tmp_path)
+
+    assert tree(tmp_path) == before
+
+
+# ------------------------------------------------- links, FIFOs and the like
+
+
+@pytest.mark.parametrize("is_new", [True, False], ids=["new", "used"])
+@pytest.mark.parametrize("is_there", [True, False], ids=["a file", "nothing"])
+def test_a_lock_that_is_a_link_is_not_written_through(
+    tmp_path: Path, *, is_new: bool, is_there: bool
+) -> None:
+    """LOCK as a link is refused by name, and what it points to stays as it was."""
+    path, victim = tmp_path / "state", tmp_path / "victim"
+    path.mkdir()
+    if not is_new:
+        opened(path).close()
+        (path / LOCK).unlink()
+    if is_there:
+        victim.write_text("important")
+    (path / LOCK).symlink_to(victim)
+
+    with pytest.raises(UnusableDirectoryError, match="LOCK is a symbolic link") as error:
+        opened(path)
+
+    assert str(path / LOCK) in error.value.hint
+    assert victim.read_text() == "important" if is_there else not victim.exists()
+
+
+@pytest.mark.parametrize(("make", "kind"), [(os.mkfifo, "a FIFO"), (os.mkdir, "a folder")])
+def test_a_lock_that_is_no_file_is_refused(
+    tmp_path: Path, make: Callable[[Path], None], kind: str
+) -> None:
+    """A FIFO or a folder for LOCK is named and left."""
+    make(tmp_path / LOCK)
+
+    with pytest.raises(UnusableDirectoryError, match=f"LOCK is {kind}"):
+        opened(tmp_path)
+
+    assert os.listdir(tmp_path) == [LOCK]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "api_states",
+        "api_states/0",
+        "api_states/0/s3",
+        "api_states/0/s3/aws.1.state",
+        "api_states/0/s3/aws.2.state.tmp",
+        "quarantine",
+        "quarantine/x",
+        "manifest.json",
+        "manifest.json.tmp",
+        IDENTITY,
+        "lost+found",
+        "anything",
+    ],
+)
+@pytest.mark.parametrize("is_there", [True, False], ids=["there", "dangling"])
+def test_nothing_inside_is_a_link(tmp_path: Path, name: str, *, is_there: bool) -> None:
+    """Wherever a link stands, the start is refused and nothing changes on either side of it."""
+    path, outside = tmp_path / "state", tmp_path / "outside"
+    opened(path).close()
+    put(path / "api_states/0/s3/aws.1.state", b"a store")
+    (path / "quarantine").mkdir()
+    if (path / name).exists():
+        (path / name).rename(outside)
+    elif is_there:
+        outside.mkdir()
+    if not is_there and outside.exists():
+        outside.rename(tmp_path / "away")
+    (path / name).symlink_to(outside)
+    before = tree(tmp_path)
+
+    with pytest.raises((UnusableDirectoryError, CorruptionError)) as error:
+        opened(path)
+
+    assert f"{name} is a symbolic link" in str(error.value)
+    assert tree(tmp_path) == before
+
+
+def test_the_directory_itself_may_be_a_link(tmp_path: Path) -> None:
+    """DATA_DIR is its user's own word: a link to a folder is followed."""
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+
+    opened(tmp_path / "link").close()
+
+    assert recognise(tmp_path / "real")
+
+
+def test_a_folder_that_cannot_be_looked_into_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What may hold a link is not used; what is gone meanwhile, and lost+found, do no harm."""
+    opened(tmp_path).close()
+    for name in ("api_states", "lost+found"):
+        (tmp_path / name).mkdir()
+    scan = os.scandir
+    code = errno.EACCES
+
+    def refuse(path: str) -> object:
+        if Path(path).name in ("api_states", "lost+found"):
+            raise OSError(code, os.strerror(code), path)
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(UnusableDirectoryError, match=r"api_states.*Permission denied"):
+        directory.refuse_links(tmp_path)
+    code = errno.ENOENT
+    directory.refuse_links(tmp_path)
+
+
+def test_nobody_waits_for_a_fifo(tmp_path: Path) -> None:
+    """A FIFO for the identity is refused at once, as what it is."""
+    opened(tmp_path).close()
+    (tmp_path / IDENTITY).unlink()
+    os.mkfifo(tmp_path / IDENTITY)
+
+    with pytest.raises(CorruptionError, match="a regular file, found a FIFO"):
+        opened(tmp_path)
+
+
+def test_an_identity_that_is_gone_is_named(tmp_path: Path) -> None:
+    """A perdure.json that vanished since the first look is a CorruptionError."""
+    with pytest.raises(CorruptionError, match="expected a file, found none"):
+        directory.read_identity(tmp_path)
