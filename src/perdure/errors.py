@@ -184,9 +184,10 @@ class UnusableDirectoryError(StateError):
     exit_code = 23
     hint = "set DATA_DIR to a folder this user may write to, on a disk with free space"
 
-    def __init__(self, path: Path, reason: str) -> None:
+    def __init__(self, path: Path, reason: str, *, hint: str | None = None) -> None:
         super().__init__(f"{path}: cannot keep state here: {reason}")
         self.path, self.reason = path, reason
+        self.hint = hint or self.hint
 
 
 class FormatVersionError(StateError):
@@ -216,6 +217,25 @@ class NewerVersionError(StateError):
         )
 
 
+def is_of_a_store(path: Path) -> bool:
+    """Whether a file of a state directory can be set aside with its service.
+
+    No server runs without the others: the identity, the manifest, and the file of
+    what belongs to no store (``api_states/all/process/all.<cut>.state``).
+    """
+    return path.suffix == ".state" and path.parent.name != "process"
+
+
+def repair_hint(path: Path) -> str:
+    """What to do about a damaged file."""
+    if is_of_a_store(path):
+        return (
+            "run `perdure check DIR`; restore the file from a backup, "
+            "or set its service aside with `perdure state reset SERVICE`"
+        )
+    return "restore the file from a backup; `perdure check DIR` says what else is damaged"
+
+
 class CorruptionError(StateError):
     """Bytes on disk are not what was written, and no crash explains it."""
 
@@ -224,10 +244,7 @@ class CorruptionError(StateError):
     def __init__(self, path: Path, what: str, *, expected: object, found: object) -> None:
         super().__init__(f"{path}: {what}: expected {expected}, found {found}")
         self.path, self.what, self.expected, self.found = path, what, expected, found
-        self.hint = (
-            "run `perdure check DIR`; restore the file from a backup, "
-            "or set its service aside with `perdure state reset SERVICE`"
-        )
+        self.hint = repair_hint(path)
 
 
 class LostManifestError(CorruptionError):
@@ -249,7 +266,11 @@ class HostileStateError(CorruptionError):
 
     def __init__(self, path: Path, what: str) -> None:
         super().__init__(path, "not plain state", expected="inert data", found=what)
-        self.hint = "do not use this file; `perdure state reset SERVICE` sets it aside"
+        self.hint = (
+            "do not use this file; `perdure state reset SERVICE` sets it aside"
+            if is_of_a_store(path)
+            else "do not use this directory; restore the file from a backup of your own"
+        )
 
 
 class DurabilityError(StateError):

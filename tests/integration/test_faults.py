@@ -25,6 +25,8 @@ from perdure.errors import (
     CorruptionError,
     ForeignDirectoryError,
     FormatVersionError,
+    HostileStateError,
+    LoadError,
     LockedError,
     LostManifestError,
     NewerVersionError,
@@ -305,6 +307,81 @@ def test_newer_writer(start, state):
     assert perdure(state.parent / "home", "check", state).returncode == NewerVersionError.exit_code
 
 
+def forged(state, **changes):
+    """The manifest with other fields, under a right checksum."""
+    path = state / "manifest.json"
+    inner = json.loads(path.read_text())["manifest"] | changes
+    path.write_text(json.dumps({"manifest": inner, "blake2b": manifests._checksum(inner)}))
+
+
+def test_a_forged_manifest_deletes_nothing(start, state):
+    """A manifest of wrong types is refused; an emptied one costs no state file."""
+    before = listing(state)
+    kept = {digest for file, digest in before.items() if file.endswith(".state")}
+    whole = (state / "manifest.json").read_bytes()
+    for name, value in (("stores", {}), ("process", None), ("format", "1"), ("cut", 10**40)):
+        forged(state, **{name: value})
+        assert_refused(start(state, ready=False), CorruptionError, f"manifest.{name}", "a backup")
+        (state / "manifest.json").write_bytes(whole)
+        assert listing(state) == before
+    forged(state, stores=[])
+    server = start(state)
+    assert "WARNING" in server.log
+    assert "set aside in quarantine/" in server.log
+    assert server.stop() == 0
+    assert kept <= set(listing(state).values())
+
+
+def test_a_nested_identity(start, state, tmp_path):
+    """Brackets without end in perdure.json are damage, to a start and to a check."""
+    (state / "perdure.json").write_bytes(b"[" * 60_000)
+    assert_refused(start(state, ready=False), CorruptionError, "perdure.json", "nesting")
+    checked = perdure(tmp_path / "cli", "check", state)
+    assert checked.returncode == CorruptionError.exit_code
+    assert "Traceback" not in checked.stderr
+
+
+# ------------------------------------------------- links, FIFOs and the like
+
+
+def _outside(state, name):
+    """Put what stands in the state directory outside of it, and a link in its place."""
+    outside = state.parent / "outside"
+    (state / name).rename(outside)
+    (state / name).symlink_to(outside)
+
+
+@pytest.mark.parametrize("name", ["LOCK", "api_states", "manifest.json", "api_states/000000000000"])
+def test_a_link_inside_is_not_followed(start, state, tmp_path, name):
+    """Whatever is a link, the start is refused, and nothing is written or deleted behind it."""
+    (state / "LOCK").write_text("important")
+    _outside(state, name)
+    before = listing(tmp_path)
+    refusal = start(state, ready=False)
+    assert_refused(refusal, UnusableDirectoryError, f"{name} is a symbolic link")
+    assert {**listing(tmp_path), **before} == listing(tmp_path)
+    if name == "LOCK":
+        assert (tmp_path / "outside").read_text() == "important"
+    assert perdure(tmp_path / "cli", "check", state).returncode == UnusableDirectoryError.exit_code
+
+
+@pytest.mark.parametrize("name", ["perdure.json", "manifest.json"])
+def test_a_fifo_is_not_waited_for(start, state, name):
+    """A FIFO in the place of a file that is always read refuses the start at once."""
+    (state / name).unlink()
+    os.mkfifo(state / name)
+    assert_refused(start(state, ready=False), CorruptionError, "expected a regular file", "a FIFO")
+
+
+def test_a_fifo_for_a_store(start, state):
+    """A FIFO in the place of a state file sets its store aside; the others work."""
+    path = file_of(state, SQS)
+    path.unlink()
+    os.mkfifo(path)
+    assert [f.verdict for f in check_directory(state).findings] == ["corrupt"]
+    assert_set_aside(start(state), reason="expected a regular file, found a FIFO")
+
+
 # ------------------------------------------------------------ damaged stores
 
 
@@ -458,7 +535,38 @@ def test_damaged_process_file(start, state):
     assert process is not None
     flip(state / process.file, at=-5)
     before = listing(state)
-    assert_refused(start(state, ready=False), CorruptionError, Path(process.file).name)
+    refused = start(state, ready=False)
+    assert_refused(refused, CorruptionError, Path(process.file).name, "restore the file")
+    assert "state reset" not in refused.log
+    assert listing(state) == before
+
+
+@pytest.mark.parametrize(
+    ("graph", "error"),
+    [
+        (statefile.Graph(pickle.dumps(print), ()), HostileStateError),
+        (statefile.Graph(pickle.dumps({}), (("moto.s3.models", "Gone"),)), LoadError),
+    ],
+    ids=["hostile", "of another moto"],
+)
+def test_process_file_that_cannot_be_loaded(start, state, tmp_path, graph, error):
+    """What belongs to no store cannot be reset: the start is refused, and says what to do."""
+    live = manifests.read(state)
+    path = state / live.process.file
+    old = statefile.decode(path.read_bytes(), path=path)
+    data = statefile.encode(replace(old, graph=graph))
+    path.write_bytes(data)
+    checksum = blake2b(data, digest_size=16).hexdigest()
+    process = replace(live.process, bytes=len(data), checksum=checksum)
+    manifests.publish(Files(), state, replace(live, process=process))
+    before = listing(state)
+    # The files are whole: that is all a check can know, and it says so.
+    checked = perdure(tmp_path / "cli", "check", state)
+    assert checked.returncode == 0
+    assert "payloads are not loaded" in checked.stdout
+    refused = start(state, ready=False)
+    assert_refused(refused, error, "backup")
+    assert "state reset" not in refused.log
     assert listing(state) == before
 
 

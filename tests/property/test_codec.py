@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import pickle
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +142,9 @@ def test_any_bytes_are_no_state_file(data: bytes) -> None:
             decode(guess, path=PATH)
 
 
+NOW = "2026-01-01T00:00:00+00:00"
+
+
 @pytest.fixture(scope="module")
 def published(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, bytes, Manifest]:
     """A directory with a manifest, its bytes and what they say."""
@@ -148,9 +152,11 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, bytes, Ma
 
     path = tmp_path_factory.mktemp("manifest")
     entry = manifest.Entry(
-        KEY, manifest.file_for(KEY, Lsn(3)), 9, "ab", "cd", Lsn(3), "é", STATE.graph.shares
+        KEY, manifest.file_for(KEY, Lsn(3)), 9, "ab", "é", Lsn(3), NOW, STATE.graph.shares
     )
-    whole = Manifest(Lsn(3), "now", 9, {"moto": "5"}, {KEY: entry}, None)
+    key = StoreKey("process", "all", "all")
+    process = replace(entry, key=key, file=manifest.file_for(key, Lsn(3)))
+    whole = Manifest(Lsn(3), NOW, 9, {"moto": "5"}, {KEY: entry}, process)
     manifest.publish(Files(), path, whole)
     return path, (path / manifest.NAME).read_bytes(), whole
 

@@ -15,6 +15,11 @@ from perdure.cli import options, output
 from perdure.cli.options import AsJson, DataDir, Listen
 from perdure.errors import CorruptionError
 
+# A forger can make checksums too: clean is not harmless, and not loadable either.
+LOOKED_AT = (
+    "looked at: perdure.json, manifest.json; header and checksums of the files it names; "
+    "payloads are not loaded (a start does that)"
+)
 StateDir = Annotated[Path, typer.Argument(metavar="DIR", help="A state directory.")]
 
 
@@ -22,6 +27,8 @@ def check(directory: StateDir, *, as_json: AsJson = False) -> None:
     """Verify every file of a state directory.
 
     Nothing is changed.  Exits with 0 when all is clean and with 30 when something is damaged.
+    Payloads are compared with their checksums; whether the engine can load them, only a start
+    proves.
     """
     from perdure.persistence.check import check_directory
 
@@ -31,6 +38,7 @@ def check(directory: StateDir, *, as_json: AsJson = False) -> None:
         output.emit(report.to_json())
     else:
         output.say(f"{directory}: {report.verdict}; stores: {report.stores}, cut: {report.cut}")
+        output.say(LOOKED_AT)
         if report.findings:
             rows = [(f.path, f.verdict, f.reason, f.hint) for f in report.findings]
             output.table(("file", "verdict", "reason", "what to do"), rows)

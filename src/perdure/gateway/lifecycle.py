@@ -27,7 +27,7 @@ from perdure.engine import coverage
 from perdure.engine.core import Engine, stores_by_state
 from perdure.engine.lock import ENGINE_LOCK
 from perdure.engine.process import PROCESS_KEY
-from perdure.errors import NotRestoredError, PerdureError, StateError
+from perdure.errors import LoadError, NotRestoredError, PerdureError, StateError
 from perdure.persistence.checkpoint import Checkpointer, Cut
 from perdure.persistence.directory import Directory, open_directory
 from perdure.persistence.files import Files
@@ -310,7 +310,12 @@ class Lifecycle:
         found = process or self.checkpointer.read_process()
         if found is not None:
             state, path = found
-            self.engine.install_process(state, path=path)
+            try:
+                self.engine.install_process(state, path=path)
+            except LoadError as error:
+                # No service can be reset to be rid of it, and no server runs without.
+                error.hint = f"start the versions that wrote {path}, or restore it from a backup"
+                raise
 
     # ---------------------------------------------------------------- health
 

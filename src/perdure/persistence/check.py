@@ -13,9 +13,11 @@ from perdure.errors import (
     NewerVersionError,
     StateError,
     UnusableDirectoryError,
+    repair_hint,
 )
 from perdure.persistence import directory, manifest, statefile
 from perdure.persistence.checkpoint import verify_entry
+from perdure.persistence.files import read_file
 from perdure.persistence.manifest import Entry
 from perdure.persistence.versions import refuse_newer
 
@@ -51,18 +53,23 @@ class Report:
 def check_directory(path: Path, running: Mapping[str, str] | None = None) -> Report:
     """Read every live file and compare it with what was written.
 
+    By frame, header and checksums: whether a payload can be loaded is only known
+    with the engine, at a start.
+
     Args:
         path: The state directory.
         running: Versions that files must not be newer than; None = no check.
 
     Raises:
         ForeignDirectoryError: It is no state directory.
-        StateError: Its identity or manifest cannot be read, so nothing can be said.
+        StateError: A link is in it, or its identity or manifest cannot be read, so
+            nothing can be said.
     """
     if not path.exists():
         raise UnusableDirectoryError(path, "there is no such folder")
     if not directory.recognise(path):
         raise ForeignDirectoryError(path, "nothing of Perdure's (no perdure.json)")
+    directory.refuse_links(path)
     directory.read_identity(path)
     running = running or {}
     live = manifest.read(path)
@@ -75,24 +82,26 @@ def check_directory(path: Path, running: Mapping[str, str] | None = None) -> Rep
     for entry in entries:
         for number in sorted(entry.shares.imports - carried):
             report.findings.append(
-                Finding(entry.file, "dangling", f"no file carries object {number}", _HINT)
+                Finding(
+                    entry.file,
+                    "dangling",
+                    f"no file carries object {number}",
+                    repair_hint(path / entry.file),
+                )
             )
     return report
-
-
-_HINT = "restore the file from a backup, or `perdure state reset SERVICE`"
 
 
 def _check_entry(root: Path, entry: Entry, running: Mapping[str, str], report: Report) -> None:
     path = root / entry.file
     try:
-        data = path.read_bytes()
+        data = read_file(path, what="state file")
         state = statefile.decode(data, path=path)
         verify_entry(entry, state, data, path)
         refuse_newer(path, state.written_by, running)
-    except OSError as error:
+    except FileNotFoundError as error:
         reason = f"{path}: {error.strerror}"
-        report.findings.append(Finding(entry.file, "missing", reason, _HINT))
+        report.findings.append(Finding(entry.file, "missing", reason, repair_hint(path)))
     except CorruptionError as error:
         report.findings.append(Finding(entry.file, "corrupt", str(error), error.hint))
     except NewerVersionError as error:

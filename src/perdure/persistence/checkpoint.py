@@ -23,6 +23,7 @@ from perdure.errors import CorruptionError, DurabilityError
 from perdure.persistence import manifest as manifests
 from perdure.persistence import statefile
 from perdure.persistence.directory import Directory
+from perdure.persistence.files import read_file
 from perdure.persistence.keys import Lsn, StoreKey
 from perdure.persistence.manifest import Entry, Manifest
 from perdure.persistence.statefile import Graph, StateFile
@@ -145,8 +146,8 @@ class Checkpointer:
     def _read(self, entry: Entry) -> tuple[StateFile, Path]:
         path = self.directory.path / entry.file
         try:
-            data = path.read_bytes()
-        except OSError as error:
+            data = read_file(path, what="state file")
+        except FileNotFoundError as error:
             raise CorruptionError(
                 path, "state file", expected="a readable file", found=error.strerror
             ) from error

@@ -9,13 +9,19 @@
 
 Whatever goes wrong while opening leaves the disk as it was: a directory that holds
 something else is not touched, and what was created on the way is removed again.
+
+Nothing inside may be a symbolic link: through one, a save would write and the sweep
+delete outside.  The directory itself may be one, which its user set.
 """
 
 from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import os
+import re
+import stat
 import sys
 import uuid
 from contextlib import suppress
@@ -33,14 +39,23 @@ from perdure.errors import (
     StateError,
     UnusableDirectoryError,
 )
-from perdure.persistence.files import TEMPORARY, Files
+from perdure.persistence import fields
+from perdure.persistence.fields import Fields
+from perdure.persistence.files import CAUTIOUS, TEMPORARY, Files, kind_of, read_file
+from perdure.persistence.keys import Lsn
 from perdure.persistence.manifest import NAME as MANIFEST
-from perdure.persistence.manifest import STATES, Manifest, has_states, publish
+from perdure.persistence.manifest import STATES, Manifest, file_for, has_states, publish
+
+log = logging.getLogger(__name__)
 
 IDENTITY = "perdure.json"
 LOCK = "LOCK"
 QUARANTINE = "quarantine"
 FORMAT = 1
+IDENTITY_BYTES_MAX = 64 << 10
+NAMED_MAX = 5
+NO_LINKS = "remove the link, or put what it points to in its place; only DATA_DIR itself may be one"
+_INSTANCE = re.compile(r"[0-9a-f]{32}")
 # What a volume may hold before Perdure's first start.
 INDIFFERENT = {"lost+found", ".gitkeep", ".gitignore", ".DS_Store", LOCK}
 # What LocalStack leaves in its volume, by era; architecture names them to users.
@@ -72,26 +87,47 @@ class Directory:
     def sweep(self, live: Manifest) -> list[str]:
         """Clear away what a checkpoint that did not finish left behind.
 
-        A state file of a later cut than the manifest's is set aside: it may be of a
-        save that died before its manifest, or the manifest may be an older one that
-        somebody put back.
+        A state file is removed only if the manifest names a newer one of its store.
+        Any other is set aside: it may be of a save that died before its manifest, or
+        the manifest may be an older or an emptied one that somebody put here.
 
         Returns:
             The files removed or set aside, relative to the directory.
         """
         named = live.files()
-        removed = []
+        removed, aside = [], []
         for path in (*self.path.glob(f"{STATES}/**/*"), *self.path.glob(f"*{TEMPORARY}")):
             relative = path.relative_to(self.path).as_posix()
             left = path.suffix in (".state", TEMPORARY) and relative not in named
-            if not left or not path.is_file():
+            if not left or path.is_dir():
                 continue
-            if path.suffix == ".state" and _cut_of(path) > live.cut:
-                self.set_aside(relative)
-            else:
+            if path.suffix == TEMPORARY or self._is_superseded(relative, live):
                 self.files.remove(path, what="sweep")
-            removed.append(relative)
-        return removed
+                removed.append(relative)
+            else:
+                self.set_aside(relative)
+                aside.append(relative)
+        if aside:
+            some = ", ".join(aside[:NAMED_MAX]) + (" ..." if len(aside) > NAMED_MAX else "")
+            log.warning(
+                "%d state files that %s does not name were set aside in %s/: %s",
+                len(aside),
+                MANIFEST,
+                QUARANTINE,
+                some,
+            )
+        return removed + aside
+
+    def _is_superseded(self, file: str, live: Manifest) -> bool:
+        """Whether the manifest names a newer file of the same store, and that is there."""
+        entries = [*live.entries, *([live.process] if live.process else [])]
+        cut = _cut_of(Path(file))
+        return any(
+            file == file_for(entry.key, Lsn(cut))
+            and cut < entry.cut
+            and (self.path / entry.file).is_file()
+            for entry in entries
+        )
 
     def keep_copy(self, file: str) -> None:
         """Give a file a second name in the quarantine folder, before it is dropped."""
@@ -143,6 +179,29 @@ def recognise(path: Path) -> bool:
     return False
 
 
+def refuse_links(path: Path) -> None:
+    """See that nothing inside of a state directory is a symbolic link.
+
+    Raises:
+        UnusableDirectoryError: Something is, or a folder cannot be looked into.
+    """
+    for folder, folders, names in os.walk(path, onerror=_cannot_look):
+        for name in (*folders, *names):
+            if os.path.islink(os.path.join(folder, name)):  # noqa: PTH114, PTH118 - of every file
+                found = (Path(folder) / name).relative_to(path)
+                raise UnusableDirectoryError(path, f"{found} is a symbolic link", hint=NO_LINKS)
+        if Path(folder) == path:
+            # lost+found and the like are never entered, and may be root's.
+            folders[:] = [name for name in folders if name not in INDIFFERENT]
+
+
+def _cannot_look(error: OSError) -> None:
+    # Files come and go while a server saves.
+    if not isinstance(error, FileNotFoundError):
+        reason = error.strerror or str(error)
+        raise UnusableDirectoryError(Path(error.filename), reason) from error
+
+
 def open_directory(path: Path, *, files: Files, version: str) -> Directory:
     """Recognise or create a state directory, and lock it.
 
@@ -168,6 +227,7 @@ def open_directory(path: Path, *, files: Files, version: str) -> Directory:
     try:
         # Another process may have made it since the first look.
         exists = recognise(path)
+        refuse_links(path)
         identity = read_identity(path) if exists else _new_identity(path, files, version)
         _first_manifest(path, files)
     except StateError:
@@ -219,12 +279,15 @@ def _remove_folders(created: list[Path]) -> None:
 
 
 def _lock(path: Path) -> int:
-    existed = (path / LOCK).exists()
+    existed = os.path.lexists(path / LOCK)
     try:
-        descriptor = os.open(path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(path / LOCK, os.O_RDWR | os.O_CREAT | CAUTIOUS, 0o600)
     except OSError as error:
+        if os.path.lexists(path / LOCK):
+            _check_lock_file(path, (path / LOCK).lstat())
         raise UnusableDirectoryError(path, error.strerror or str(error)) from error
     try:
+        _check_lock_file(path, os.fstat(descriptor))
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"process {os.getpid()}\n".encode(), 0)
@@ -232,12 +295,24 @@ def _lock(path: Path) -> int:
         owner = os.pread(descriptor, 100, 0).decode("utf-8", "replace").strip()
         os.close(descriptor)
         raise LockedError(path, owner or "another process") from error
+    except UnusableDirectoryError:
+        os.close(descriptor)
+        raise
     except OSError as error:
         if not existed:
             (path / LOCK).unlink(missing_ok=True)
         os.close(descriptor)
         raise UnusableDirectoryError(path, error.strerror or str(error)) from error
     return descriptor
+
+
+def _check_lock_file(path: Path, found: os.stat_result) -> None:
+    """See that ``LOCK`` is a file: it is about to be written over."""
+    if not stat.S_ISREG(found.st_mode):
+        kind = kind_of(found.st_mode)
+        raise UnusableDirectoryError(
+            path, f"{LOCK} is {kind}, not a regular file", hint=f"remove {path / LOCK}"
+        )
 
 
 def _new_identity(path: Path, files: Files, version: str) -> dict[str, Any]:
@@ -279,13 +354,19 @@ def read_identity(path: Path) -> dict[str, Any]:
     """
     file = path / IDENTITY
     try:
-        identity = json.loads(file.read_bytes())
-        found = identity["format"]
-        identity["instance"], identity["created"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CorruptionError(
-            file, "identity", expected="format, instance, created", found=repr(error)
-        ) from error
-    if not isinstance(found, int) or found > FORMAT:
-        raise FormatVersionError(file, found=found, supported=FORMAT)
-    return dict(identity)
+        data = read_file(file, what="identity", bytes_max=IDENTITY_BYTES_MAX)
+    except FileNotFoundError as error:
+        raise CorruptionError(file, "identity", expected="a file", found="none") from error
+    return fields.decode(data, file, "identity", _identity)
+
+
+def _identity(document: Fields) -> dict[str, Any]:
+    found = document.integer("format", least=1)
+    if found > FORMAT:
+        raise FormatVersionError(document.path, found=found, supported=FORMAT)
+    instance = document.text("instance")
+    if not _INSTANCE.fullmatch(instance):
+        raise document.refusal("instance", "32 hex digits", instance)
+    document.moment("created")
+    document.text("created_by")
+    return document.values

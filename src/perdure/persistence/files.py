@@ -5,21 +5,82 @@ no other module opens, renames or syncs a file.  ``publish`` is how a file
 comes to be: temp file, write, fsync, rename, fsync of the folder.  After a
 crash at any line the old file or the new one is whole; a ``*.tmp`` may be left
 behind, which nothing reads and the next start removes.
+
+Neither a read nor a write follows a link or waits for a FIFO: what lies in a
+directory may be a stranger's (``directory.refuse_links`` sees to the folders).
 """
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from perdure.errors import DurabilityError
+from perdure.errors import CorruptionError, DurabilityError
 
 TEMPORARY = ".tmp"
+# For every open: a link is not followed, and a FIFO nobody writes to is not waited for.
+CAUTIOUS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFLNK: "a symbolic link",
+    stat.S_IFIFO: "a FIFO",
+    stat.S_IFSOCK: "a socket",
+}
 Result = TypeVar("Result")
+
+
+def read_file(path: Path, *, what: str, bytes_max: int | None = None) -> bytes:
+    """The content of a file of a state directory, if it is a regular one.
+
+    Args:
+        path: The file.
+        what: What it is, in errors.
+        bytes_max: The most it may hold; None = any size.
+
+    Raises:
+        FileNotFoundError: There is none.
+        CorruptionError: It is something else, too large, or cannot be read.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | CAUTIOUS)
+        try:
+            _check_regular(path, os.fstat(descriptor), what, bytes_max)
+            with os.fdopen(descriptor, "rb", closefd=False) as file:
+                return file.read()
+        finally:
+            os.close(descriptor)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        if error.errno == errno.ELOOP and path.is_symlink():
+            raise _irregular(path, what, stat.S_IFLNK) from error
+        raise CorruptionError(
+            path, what, expected="a readable file", found=error.strerror or error
+        ) from error
+
+
+def kind_of(mode: int) -> str:
+    """What stands where a regular file should, in words."""
+    return KINDS.get(stat.S_IFMT(mode), "a device")
+
+
+def _check_regular(path: Path, found: os.stat_result, what: str, bytes_max: int | None) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        raise _irregular(path, what, found.st_mode)
+    if bytes_max is not None and found.st_size > bytes_max:
+        raise CorruptionError(
+            path, f"{what} length", expected=f"<= {bytes_max} bytes", found=found.st_size
+        )
+
+
+def _irregular(path: Path, what: str, mode: int) -> CorruptionError:
+    return CorruptionError(path, what, expected="a regular file", found=kind_of(mode))
 
 
 class Files:
@@ -60,7 +121,7 @@ class Files:
         descriptor = self.step(
             f"{what}.create",
             temporary,
-            lambda: os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600),
+            lambda: os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | CAUTIOUS, 0o600),
         )
         try:
             self.step(f"{what}.write", temporary, lambda: _write_all(descriptor, data))

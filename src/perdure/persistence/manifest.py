@@ -19,15 +19,12 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from perdure.errors import (
-    CorruptionError,
-    FormatVersionError,
-    LostManifestError,
-    StateError,
-)
-from perdure.persistence.files import Files
-from perdure.persistence.keys import ExportId, Lsn, StoreKey
-from perdure.persistence.statefile import Shares
+from perdure.errors import CorruptionError, FormatVersionError, LostManifestError
+from perdure.persistence import fields
+from perdure.persistence.fields import Fields
+from perdure.persistence.files import Files, read_file
+from perdure.persistence.keys import Lsn, StoreKey
+from perdure.persistence.statefile import Shares, shares_in
 
 NAME = "manifest.json"
 FORMAT = 1
@@ -115,33 +112,12 @@ def read(state_dir: Path) -> Manifest:
     """
     path = state_dir / NAME
     try:
-        if path.stat().st_size > BYTES_MAX:
-            raise CorruptionError(
-                path, "length", expected=f"<= {BYTES_MAX} bytes", found=path.stat().st_size
-            )
-        text = path.read_bytes()
+        data = read_file(path, what="manifest", bytes_max=BYTES_MAX)
     except FileNotFoundError as error:
         if has_states(state_dir):
             raise LostManifestError(path) from error
         return Manifest()
-    except OSError as error:
-        raise CorruptionError(path, "manifest", expected="a readable file", found=error) from error
-    try:
-        return _in(_verified(json.loads(text), path))
-    except (CorruptionError, FormatVersionError):
-        raise
-    except (
-        ValueError,
-        LookupError,
-        TypeError,
-        OverflowError,
-        AttributeError,
-        RecursionError,
-        StateError,
-    ) as error:
-        raise CorruptionError(
-            path, "manifest", expected="the fields of format 1", found=repr(error)[:200]
-        ) from error
+    return fields.decode(data, path, "manifest", lambda document: _in(_verified(document)))
 
 
 def has_states(state_dir: Path) -> bool:
@@ -149,14 +125,14 @@ def has_states(state_dir: Path) -> bool:
     return next((state_dir / STATES).glob("**/*.state"), None) is not None
 
 
-def _verified(document: dict[str, Any], path: Path) -> dict[str, Any]:
-    inner: dict[str, Any] = document["manifest"]
-    if int(inner["format"]) > FORMAT:
-        raise FormatVersionError(path, found=inner["format"], supported=FORMAT)
-    if document["blake2b"] != _checksum(inner):
-        raise CorruptionError(
-            path, "checksum", expected=document["blake2b"], found=_checksum(inner)
-        )
+def _verified(document: Fields) -> Fields:
+    inner = Fields(document.values.get("manifest"), document.path, "manifest")
+    found = inner.integer("format", least=1)
+    if found > FORMAT:
+        raise FormatVersionError(document.path, found=found, supported=FORMAT)
+    expected, checksum = document.text("blake2b"), _checksum(inner.values)
+    if expected != checksum:
+        raise CorruptionError(document.path, "checksum", expected=expected, found=checksum)
     return inner
 
 
@@ -177,16 +153,34 @@ def _out(manifest: Manifest) -> dict[str, Any]:
     }
 
 
-def _in(inner: dict[str, Any]) -> Manifest:
-    entries = [_entry_in(row) for row in inner["stores"]]
+def _in(inner: Fields) -> Manifest:
+    cut = Lsn(inner.integer("cut"))
+    entries = [_entry_in(row) for row in inner.rows("stores")]
+    process = None if inner.values.get("process", 0) is None else _entry_in(inner.inner("process"))
+    # Every checkpoint has one: without it, what belongs to no store would be taken for empty.
+    if process is None and cut > NOTHING:
+        raise inner.refusal("process", f"an entry, since there is a cut {cut}", None)
+    stores = {entry.key: entry for entry in entries}
+    # A row that another one hides, or one of a later cut, would have its file swept or
+    # written over as nobody's.
+    if len(stores) < len(entries):
+        raise inner.refusal("stores", "each store once", inner.items("stores"))
+    latest = max((entry.cut for entry in (*entries, *([process] if process else []))), default=cut)
+    if latest > cut:
+        raise inner.refusal("cut", f"at least {latest}, of one of its files", cut)
     return Manifest(
-        cut=Lsn(int(inner["cut"])),
-        saved_at=str(inner["saved_at"]),
-        last_id=int(inner["last_id"]),
-        written_by={str(k): str(v) for k, v in inner["written_by"].items()},
-        process=None if inner["process"] is None else _entry_in(inner["process"]),
-        stores={entry.key: entry for entry in entries},
+        cut=cut,
+        saved_at=_saved_at(inner),
+        last_id=inner.integer("last_id"),
+        written_by=inner.texts("written_by"),
+        process=process,
+        stores=stores,
     )
+
+
+def _saved_at(row: Fields) -> str:
+    """Empty in the first manifest, which is older than any save."""
+    return row.moment("saved_at") if row.text("saved_at") else ""
 
 
 def _entry_out(entry: Entry) -> dict[str, Any]:
@@ -204,22 +198,17 @@ def _entry_out(entry: Entry) -> dict[str, Any]:
     }
 
 
-def _entry_in(row: dict[str, Any]) -> Entry:
-    key = StoreKey.parse(row["store"])
-    file, cut = row["file"], Lsn(int(row["cut"]))
+def _entry_in(row: Fields) -> Entry:
+    key, cut, file = row.key("store"), Lsn(row.integer("cut")), row.text("file")
     if file != file_for(key, cut):
-        raise StateError(f"{file!r} is no place for the state of {key} at {cut}")
+        raise row.refusal("file", file_for(key, cut), file)
     return Entry(
         key=key,
         file=file,
-        bytes=int(row["bytes"]),
-        checksum=str(row["checksum"]),
-        digest=str(row["digest"]),
+        bytes=row.integer("bytes"),
+        checksum=row.text("checksum"),
+        digest=row.text("digest"),
         cut=cut,
-        saved_at=str(row["saved_at"]),
-        shares=Shares(
-            frozenset(StoreKey.parse(k) for k in row["stores"]),
-            frozenset(ExportId(int(n)) for n in row["imports"]),
-            frozenset(ExportId(int(n)) for n in row["exports"]),
-        ),
+        saved_at=row.moment("saved_at"),
+        shares=shares_in(row),
     )

@@ -138,10 +138,12 @@ class Reader:
         try:
             with bounded(len(state.graph.payload)):
                 attributes = _Unpickler(state.graph.payload, self._names, path).load()
-        except (HostileStateError, LoadError):
+        except (CorruptionError, LoadError):
             raise
         except LookupError as error:
-            raise LoadError(str(state.key), str(error)) from error
+            # Its own words, if it is the engine's; else what a list or dict said.
+            reason = str(error) if type(error) is LookupError else f"the payload ran into {error!r}"
+            raise LoadError(str(state.key), reason[:400]) from error
         except MemoryError as error:
             size = f"more memory than {len(state.graph.payload)} bytes can need"
             raise CorruptionError(path, "payload", expected="a state graph", found=size) from error
@@ -155,8 +157,10 @@ class Reader:
                 path, "payload", expected="a state graph", found=repr(error)[:200]
             ) from error
         if type(attributes) is not dict or not all(type(k) is str for k in attributes):
+            kind = type(attributes).__name__
+            found = "a dict with other keys" if kind == "dict" else f"a {kind}"
             raise CorruptionError(
-                path, "payload", expected="a dict of attributes", found=type(attributes).__name__
+                path, "payload", expected="a dict with names of attributes as keys", found=found
             )
         self._check_guards()
         if self._translation is not None:
@@ -210,13 +214,22 @@ class Reader:
 
     # ------------------------------------------------- the names of the wire
 
+    def _class_at(self, index: int) -> type:
+        # A negative one would count from the end, and a list takes a bool.
+        if type(index) is not int or not 0 <= index < len(self._classes):
+            table = f"an index into the table of {len(self._classes)} classes"
+            found = index if type(index) is int else f"a {type(index).__name__}"
+            raise CorruptionError(self._path, "class", expected=table, found=found)
+        return self._classes[index]
+
     def _new(self, index: int) -> Any:
+        cls = self._class_at(index)
         shell: Any = object.__new__(self._shells[index])
-        self._settling.append((shell, self._classes[index]))
+        self._settling.append((shell, cls))
         return shell
 
     def _filled(self, index: int, *content: Any) -> Any:
-        cls = self._classes[index]
+        cls = self._class_at(index)
         container = container_of(cls)
         if container is object:
             if self._translation is not None:
@@ -248,14 +261,15 @@ class Reader:
         if living is not None:
             found = self._guard(living)
         else:
-            is_plain = container_of(self._classes[index]) is object
+            cls = self._class_at(index)
+            is_plain = container_of(cls) is object
             found = self._new(index) if is_plain else self._filled(index, *factory)
-            self._shared_made[export] = found, self._classes[index]
+            self._shared_made[export] = found, cls
         self.shared[export] = found
         return found
 
     def _member(self, index: int, name: str) -> Any:
-        cls = self._classes[index]
+        cls = self._class_at(index)
         if self._translation is not None:
             name = self._translation.member_name(cls, name)
         if not issubclass(cls, Enum) or name not in cls.__members__:
@@ -273,7 +287,12 @@ class Reader:
         return INERT[name](*arguments)
 
     def _special(self, name: str, *arguments: Any) -> Any:
-        return self.policy.special_named(name).make(*arguments)
+        try:
+            row = self.policy.special_named(name)
+        except KeyError as error:
+            reason = f"nothing special is called {name!r} ({self._who()})"
+            raise LoadError(f"in {self._path.name}", reason[:400]) from error
+        return row.make(*arguments)
 
     def _factory(self, name: str) -> Any:
         return collections.defaultdict(self._factory_named(name))

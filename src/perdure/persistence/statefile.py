@@ -32,7 +32,9 @@ from typing import Any, NamedTuple
 
 import zstandard
 
-from perdure.errors import CorruptionError, FormatVersionError, StateError
+from perdure.errors import CorruptionError, FormatVersionError
+from perdure.persistence import fields
+from perdure.persistence.fields import Fields
 from perdure.persistence.keys import ExportId, Lsn, StoreKey
 
 MAGIC = b"PRDSTATE"
@@ -146,27 +148,31 @@ def decode(data: bytes, *, path: Path) -> StateFile:
         CorruptionError: Not a state file, cut short, or a checksum differs.
         FormatVersionError: Written by a newer Perdure.
     """
-    header, at = _header(data, path)
-    try:
-        payload = header["payload"]
-        stored = data[at:]
-        _expect(path, "payload length", payload["stored"], len(stored))
-        found = blake2b(stored, digest_size=16).hexdigest()
-        _expect(path, "payload checksum", payload["blake2b"], found)
-        raw = _unpack(stored, payload["packing"], payload["raw"], path)
-        incomplete = tuple(_text(name) for name in header["incomplete"])
-        graph = Graph(raw, _classes_in(header["classes"]), _shares_in(header["shares"]), incomplete)
-        writer = {str(k): str(v) for k, v in header["written_by"].items()}
-        return StateFile(StoreKey.parse(header["store"]), Lsn(int(header["cut"])), writer, graph)
-    except CorruptionError:
-        raise
-    except (LookupError, TypeError, ValueError, OverflowError, AttributeError, StateError) as error:
-        raise CorruptionError(
-            path, "header", expected="the fields of format 1", found=repr(error)
-        ) from error
+    text, at = _header(data, path)
+    return fields.decode(text, path, "header", lambda header: _state(header, data[at:]))
 
 
-def _header(data: bytes, path: Path) -> tuple[dict[str, Any], int]:
+def _state(header: Fields, stored: bytes) -> StateFile:
+    path, payload = header.path, header.inner("payload")
+    _expect(path, "payload length", payload.integer("stored"), len(stored))
+    found = blake2b(stored, digest_size=16).hexdigest()
+    _expect(path, "payload checksum", payload.text("blake2b"), found)
+    raw = _unpack(stored, payload.text("packing"), payload.integer("raw"), path)
+    return StateFile(
+        header.key("store"),
+        Lsn(header.integer("cut")),
+        header.texts("written_by"),
+        Graph(
+            raw,
+            tuple(_class_in(header, row) for row in header.items("classes")),
+            shares_in(header.inner("shares")),
+            _names_in(header, "incomplete", header.items("incomplete")),
+        ),
+    )
+
+
+def _header(data: bytes, path: Path) -> tuple[bytes, int]:
+    """The header's text, and where the payload starts."""
     if len(data) < HEADER_AT:
         raise CorruptionError(path, "length", expected=f">= {HEADER_AT} bytes", found=len(data))
     magic, version, length, crc = PREFIX.unpack_from(data)
@@ -181,13 +187,7 @@ def _header(data: bytes, path: Path) -> tuple[dict[str, Any], int]:
         )
     text = data[HEADER_AT : HEADER_AT + length]
     _expect(path, "header CRC", crc, zlib.crc32(text))
-    try:
-        header = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise CorruptionError(path, "header", expected="JSON", found=str(error)) from error
-    if not isinstance(header, dict):
-        raise CorruptionError(path, "header", expected="an object", found=type(header).__name__)
-    return header, HEADER_AT + length
+    return text, HEADER_AT + length
 
 
 def _unpack(stored: bytes, packing: str, raw_bytes: int, path: Path) -> bytes:
@@ -222,11 +222,12 @@ def _shares_out(shares: Shares) -> dict[str, list[Any]]:
     }
 
 
-def _shares_in(data: dict[str, list[Any]]) -> Shares:
+def shares_in(row: Fields) -> Shares:
+    """``stores``, ``imports`` and ``exports``, as headers and manifests have them."""
     return Shares(
-        frozenset(StoreKey.parse(key) for key in data["stores"]),
-        frozenset(ExportId(int(i)) for i in data["imports"]),
-        frozenset(ExportId(int(i)) for i in data["exports"]),
+        frozenset(row.keys("stores")),
+        frozenset(map(ExportId, row.integers("imports"))),
+        frozenset(map(ExportId, row.integers("exports"))),
     )
 
 
@@ -234,14 +235,14 @@ def _class_out(module: str, name: str, attributes: Iterable[str] = ()) -> list[A
     return [module, name, list(attributes)]
 
 
-def _classes_in(rows: list[Any]) -> tuple[ClassRow, ...]:
-    return tuple(
-        ClassRow(_text(module), _text(name), tuple(_text(each) for each in attributes))
-        for module, name, attributes in rows
-    )
+def _class_in(header: Fields, row: object) -> ClassRow:
+    if not isinstance(row, list) or len(row) != len(ClassRow._fields):
+        raise header.refusal("classes", "[module, name, attributes] of each", row)
+    module, name = _names_in(header, "classes", row[:2])
+    return ClassRow(module, name, _names_in(header, "classes", row[2]))
 
 
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"text is expected, not {value!r}"[:200])
-    return value
+def _names_in(header: Fields, field: str, names: object) -> tuple[str, ...]:
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise header.refusal(field, "a list of names", names)
+    return tuple(names)

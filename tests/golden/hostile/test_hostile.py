@@ -256,19 +256,20 @@ ENTRY = {
     "checksum": "00",
     "digest": "00",
     "cut": 1,
-    "saved_at": "",
+    "saved_at": "2026-01-01T00:00:00+00:00",
     "stores": [],
     "imports": [],
     "exports": [],
 }
+PROCESS = StoreKey("process", "all", "all")
 INNER = {
     "format": 1,
     "cut": 1,
-    "saved_at": "",
+    "saved_at": "2026-01-01T00:00:00+00:00",
     "last_id": 0,
     "written_by": {},
-    "process": None,
-    "stores": [],
+    "process": ENTRY | {"store": list(PROCESS), "file": manifest.file_for(PROCESS, Lsn(1))},
+    "stores": [ENTRY],
 }
 MANIFESTS: dict[str, tuple[Any, type[Exception]]] = {
     "a climbing file": ({"stores": [ENTRY | {"file": "../../etc/x.state"}]}, CorruptionError),
@@ -286,6 +287,14 @@ MANIFESTS: dict[str, tuple[Any, type[Exception]]] = {
     "stores of numbers": ({"stores": [1, 2]}, CorruptionError),
     "no stores": ({"stores": None}, CorruptionError),
     "a process of text": ({"process": "x"}, CorruptionError),
+    "no process after a cut": ({"process": None}, CorruptionError),
+    "stores that are no list": ({"stores": {}}, CorruptionError),
+    "a store twice": (
+        {"cut": 2, "stores": [ENTRY, ENTRY | {"cut": 2, "file": manifest.file_for(KEY, Lsn(2))}]},
+        CorruptionError,
+    ),
+    "a cut before its files'": ({"cut": 0}, CorruptionError),
+    "a cut nobody counts to": ({"cut": 10**40}, CorruptionError),
 }
 
 
@@ -304,7 +313,7 @@ def test_a_hostile_manifest_is_refused_by_name(
     assert type(refused.value) is error
 
 
-def test_the_frame_is_not_what_is_refused() -> None:
+def test_the_frame_is_not_what_is_refused(tmp_path: Path) -> None:
     """The same frames around honest content are read: the tests above test the content."""
     path = Path("honest.state")
     reader = Reader(POLICY, Sharing())
@@ -312,5 +321,9 @@ def test_the_frame_is_not_what_is_refused() -> None:
     found = reader.load(decode(state_file(body)(path), path=path), path=path)
     reader.settle()
 
+    document = {"manifest": INNER, "blake2b": manifest._checksum(INNER)}
+    (tmp_path / manifest.NAME).write_text(json.dumps(document))
+
+    assert manifest.read(tmp_path).stores.keys() == {KEY}
     assert type(found["a"]).__name__ == "Message"
     assert decode(framed(header(b"x"), b"x")(path), path=path).graph.payload == b"x"

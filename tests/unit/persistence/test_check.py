@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -51,6 +52,8 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "cut": (lambda p: p.write_bytes(p.read_bytes()[:-1]), "corrupt"),
     "flipped": (lambda p: p.write_bytes(p.read_bytes()[:-1] + b"#"), "corrupt"),
     "empty": (lambda p: p.write_bytes(b""), "corrupt"),
+    "a folder": (lambda p: (p.unlink(), p.mkdir()), "corrupt"),
+    "a FIFO": (lambda p: (p.unlink(), os.mkfifo(p)), "corrupt"),
     "newer": (lambda p: p.write_bytes(_newer(p.read_bytes())), "unreadable"),
 }
 
@@ -111,3 +114,35 @@ def test_an_unreadable_manifest_is_no_verdict(path: Path) -> None:
 
     with pytest.raises(CorruptionError):
         check_directory(path)
+
+
+def test_a_link_is_no_verdict(path: Path) -> None:
+    """A directory that a start refuses for a link is not called clean."""
+    states = path / "api_states"
+    states.rename(path.parent / "elsewhere")
+    states.symlink_to(path.parent / "elsewhere")
+
+    with pytest.raises(UnusableDirectoryError, match="api_states is a symbolic link"):
+        check_directory(path)
+
+
+def test_no_service_is_reset_for_what_belongs_to_none(path: Path) -> None:
+    """A damaged store can be reset; without the process file no server runs to do it."""
+    process = manifests.read(path).process
+    assert process is not None
+    hints = {}
+    for damage in ("gone", "flipped"):
+        for file in (path / process.file, file_of(path, "s3")):
+            before = file.read_bytes()
+            DAMAGE[damage][0](file)
+            (found,) = check_directory(path).findings
+            hints[damage, file.name.partition(".")[0]] = found.hint
+            file.write_bytes(before)
+
+    assert {name: "state reset" in hint for name, hint in hints.items()} == {
+        ("gone", "all"): False,
+        ("gone", "us-east-1"): True,
+        ("flipped", "all"): False,
+        ("flipped", "us-east-1"): True,
+    }
+    assert all("backup" in hint for hint in hints.values())

@@ -209,5 +209,5 @@ def test_a_missing_or_exchanged_file_is_corruption(live: Checkpointer) -> None:
     with pytest.raises(CorruptionError, match="a readable file"):
         live.read(key("s3"))
     os.mkdir(s3)
-    with pytest.raises(CorruptionError, match="a readable file"):
+    with pytest.raises(CorruptionError, match="a regular file, found a folder"):
         live.read(key("s3"))

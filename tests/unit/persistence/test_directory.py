@@ -6,7 +6,7 @@ import errno
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,7 +24,22 @@ from perdure.errors import (
 from perdure.persistence import directory
 from perdure.persistence.directory import IDENTITY, LOCK, Directory, open_directory, recognise
 from perdure.persistence.files import Files
-from perdure.persistence.manifest import Manifest
+from perdure.persistence.keys import Lsn, StoreKey
+from perdure.persistence.manifest import Entry, Manifest, file_for
+from perdure.persistence.statefile import Shares
+
+S3, SQS = StoreKey("s3", "0", "aws"), StoreKey("sqs", "0", "us-east-1")
+PROCESS = StoreKey("process", "all", "all")
+
+
+def entry(key: StoreKey, cut: int) -> Entry:
+    return Entry(key, file_for(key, Lsn(cut)), 0, "", "", Lsn(cut), "", Shares())
+
+
+def put(path: Path, content: bytes = b"") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
 
 
 def opened(path: Path, files: Files | None = None) -> Directory:
@@ -206,14 +221,25 @@ def test_losing_the_race_for_a_new_directory_takes_nothing_from_the_winner(tmp_p
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"{", b"[]", b"5", b'{"format": 1}', b'{"format": null, "instance": 1, "created": 1}'],
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"5",
+        b"[" * 60_000,
+        b"[" * 200_000,
+        b" " * (1 << 20),
+        b'{"format": 1}',
+        b'{"format": null, "instance": 1, "created": 1}',
+    ],
 )
 def test_an_identity_that_cannot_be_read_is_named(tmp_path: Path, content: bytes) -> None:
     """A damaged perdure.json is a StateError, and nothing is changed or locked."""
     (tmp_path / IDENTITY).write_bytes(content)
-    with pytest.raises((CorruptionError, FormatVersionError)):
+    with pytest.raises(CorruptionError) as error:
         opened(tmp_path)
 
+    assert "state reset" not in error.value.hint
     assert (tmp_path / IDENTITY).read_bytes() == content
     with held_lock(tmp_path):
         pass
@@ -231,35 +257,64 @@ def test_a_newer_directory_is_refused(tmp_path: Path) -> None:
 
 
 def test_what_an_unfinished_checkpoint_left_is_swept(tmp_path: Path) -> None:
-    """Temporary files and state files no manifest names go; all else stays."""
+    """Temporary files and what a newer live file superseded go; all else stays."""
     found = opened(tmp_path)
-    for name in ("api_states/0/s3/aws.1.state", "api_states/0/s3/aws.2.state.tmp", "x.json.tmp"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_bytes(b"")
+    superseded = ("api_states/0/s3/aws.1.state", "api_states/all/process/all.1.state")
+    temporary = ("api_states/0/s3/aws.2.state.tmp", "x.json.tmp")
+    entries = [entry(S3, 2), entry(PROCESS, 2)]
+    for name in (*superseded, *temporary, *(each.file for each in entries)):
+        put(tmp_path / name)
     (tmp_path / "mine.txt").write_text("kept")
-    live = Manifest(cut=1)  # type: ignore[arg-type]
+    live = Manifest(cut=Lsn(2), stores={S3: entries[0]}, process=entries[1])
 
-    assert set(found.sweep(live)) == {
-        "api_states/0/s3/aws.1.state",
-        "api_states/0/s3/aws.2.state.tmp",
-        "x.json.tmp",
-    }
+    assert set(found.sweep(live)) == {*superseded, *temporary}
     assert (tmp_path / "mine.txt").exists()
+    assert {(tmp_path / each.file).exists() for each in entries} == {True}
+    assert not (tmp_path / "quarantine").exists()
     found.close()
 
 
-def test_state_files_without_any_manifest_are_not_deleted(tmp_path: Path) -> None:
-    """If the manifest is gone, what it may have named is set aside, never removed."""
+UNNAMED: dict[str, Manifest] = {
+    "no manifest": Manifest(),
+    "an emptied manifest": Manifest(cut=Lsn(9), process=entry(PROCESS, 9)),
+    "another store": Manifest(cut=Lsn(9), stores={SQS: entry(SQS, 9)}),
+    "an older file": Manifest(cut=Lsn(9), stores={S3: entry(S3, 4)}),
+    "a newer file that is gone": Manifest(cut=Lsn(9), stores={S3: entry(S3, 8)}),
+}
+
+
+@pytest.mark.parametrize("live", UNNAMED.values(), ids=UNNAMED.keys())
+def test_the_last_copy_of_a_store_is_never_deleted(
+    tmp_path: Path, live: Manifest, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A state file the manifest names no newer one for is set aside, with a warning."""
     found = opened(tmp_path)
-    file = tmp_path / "api_states" / "0" / "s3" / "aws.1.state"
-    file.parent.mkdir(parents=True)
-    file.write_bytes(b"the only copy")
+    file = put(tmp_path / "api_states" / "0" / "s3" / "aws.5.state", b"the only copy")
+    if live.stores.get(S3) and live.stores[S3].cut == 4:
+        put(tmp_path / live.stores[S3].file)
 
-    found.sweep(Manifest())
+    with caplog.at_level("WARNING"):
+        assert found.sweep(live) == ["api_states/0/s3/aws.5.state"]
     found.close()
 
-    assert [p.read_bytes() for p in tmp_path.rglob("*.state")] == [b"the only copy"]
+    (aside,) = (tmp_path / "quarantine").iterdir()
+    assert aside.read_bytes() == b"the only copy"
     assert not file.exists()
+    assert "1 state files that manifest.json does not name were set aside" in caplog.text
+
+
+def test_a_file_out_of_its_place_is_no_superseded_one(tmp_path: Path) -> None:
+    """A file that only looks like a store's older one is set aside too."""
+    found = opened(tmp_path)
+    live = Manifest(cut=Lsn(9), stores={S3: entry(S3, 9)})
+    put(tmp_path / live.stores[S3].file)
+    for name in ("api_states/deep/0/s3/aws.5.state", "api_states/0/s3/aws.05.state", "s3.1.state"):
+        put(tmp_path / "api_states" / name if "/" not in name else tmp_path / name)
+
+    found.sweep(live)
+    found.close()
+
+    assert len(list((tmp_path / "quarantine").iterdir())) == 3
 
 
 def test_setting_aside_keeps_every_file(tmp_path: Path) -> None:
@@ -273,3 +328,161 @@ def test_setting_aside_keeps_every_file(tmp_path: Path) -> None:
     assert found.set_aside("f.state") is None
     assert {(tmp_path / str(p)).read_bytes() for p in places} == {b"1", b"2"}
     found.close()
+
+
+WHOLE = {
+    "format": 1,
+    "instance": "0" * 32,
+    "created": "2026-01-01T00:00:00+00:00",
+    "created_by": "0.1.0",
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("format", value) for value in ("1", True, 0, -1, 1.0, None)),
+        *(("instance", value) for value in ("../../x", "", "0" * 31, "0" * 32 + "\n", 5)),
+        *(("created", value) for value in ("x", "99999-01-01", 5, "")),
+        *(("created_by", value) for value in (5, None)),
+    ],
+)
+def test_a_field_of_the_identity_that_is_none_is_refused(
+    tmp_path: Path, name: str, value: object
+) -> None:
+    """Each field of perdure.json is of its type, or a CorruptionError names it."""
+    (tmp_path / IDENTITY).write_text(json.dumps(WHOLE))
+    opened(tmp_path).close()
+    (tmp_path / IDENTITY).write_text(json.dumps({**WHOLE, name: value}))
+    before = tree(tmp_path)
+
+    with pytest.raises(CorruptionError, match=rf"identity\.{name}"):
+        opened(tmp_path)
+
+    assert tree(tmp_path) == before
+
+
+# ------------------------------------------------- links, FIFOs and the like
+
+
+@pytest.mark.parametrize("is_new", [True, False], ids=["new", "used"])
+@pytest.mark.parametrize("is_there", [True, False], ids=["a file", "nothing"])
+def test_a_lock_that_is_a_link_is_not_written_through(
+    tmp_path: Path, *, is_new: bool, is_there: bool
+) -> None:
+    """LOCK as a link is refused by name, and what it points to stays as it was."""
+    path, victim = tmp_path / "state", tmp_path / "victim"
+    path.mkdir()
+    if not is_new:
+        opened(path).close()
+        (path / LOCK).unlink()
+    if is_there:
+        victim.write_text("important")
+    (path / LOCK).symlink_to(victim)
+
+    with pytest.raises(UnusableDirectoryError, match="LOCK is a symbolic link") as error:
+        opened(path)
+
+    assert str(path / LOCK) in error.value.hint
+    assert victim.read_text() == "important" if is_there else not victim.exists()
+
+
+@pytest.mark.parametrize(("make", "kind"), [(os.mkfifo, "a FIFO"), (os.mkdir, "a folder")])
+def test_a_lock_that_is_no_file_is_refused(
+    tmp_path: Path, make: Callable[[Path], None], kind: str
+) -> None:
+    """A FIFO or a folder for LOCK is named and left."""
+    make(tmp_path / LOCK)
+
+    with pytest.raises(UnusableDirectoryError, match=f"LOCK is {kind}"):
+        opened(tmp_path)
+
+    assert os.listdir(tmp_path) == [LOCK]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "api_states",
+        "api_states/0",
+        "api_states/0/s3",
+        "api_states/0/s3/aws.1.state",
+        "api_states/0/s3/aws.2.state.tmp",
+        "quarantine",
+        "quarantine/x",
+        "manifest.json",
+        "manifest.json.tmp",
+        IDENTITY,
+        "lost+found",
+        "anything",
+    ],
+)
+@pytest.mark.parametrize("is_there", [True, False], ids=["there", "dangling"])
+def test_nothing_inside_is_a_link(tmp_path: Path, name: str, *, is_there: bool) -> None:
+    """Wherever a link stands, the start is refused and nothing changes on either side of it."""
+    path, outside = tmp_path / "state", tmp_path / "outside"
+    opened(path).close()
+    put(path / "api_states/0/s3/aws.1.state", b"a store")
+    (path / "quarantine").mkdir()
+    if (path / name).exists():
+        (path / name).rename(outside)
+    elif is_there:
+        outside.mkdir()
+    if not is_there and outside.exists():
+        outside.rename(tmp_path / "away")
+    (path / name).symlink_to(outside)
+    before = tree(tmp_path)
+
+    with pytest.raises((UnusableDirectoryError, CorruptionError)) as error:
+        opened(path)
+
+    assert f"{name} is a symbolic link" in str(error.value)
+    assert tree(tmp_path) == before
+
+
+def test_the_directory_itself_may_be_a_link(tmp_path: Path) -> None:
+    """DATA_DIR is its user's own word: a link to a folder is followed."""
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+
+    opened(tmp_path / "link").close()
+
+    assert recognise(tmp_path / "real")
+
+
+def test_a_folder_that_cannot_be_looked_into_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What may hold a link is not used; what is gone meanwhile, and lost+found, do no harm."""
+    opened(tmp_path).close()
+    for name in ("api_states", "lost+found"):
+        (tmp_path / name).mkdir()
+    scan = os.scandir
+    code = errno.EACCES
+
+    def refuse(path: str) -> object:
+        if Path(path).name in ("api_states", "lost+found"):
+            raise OSError(code, os.strerror(code), path)
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(UnusableDirectoryError, match=r"api_states.*Permission denied"):
+        directory.refuse_links(tmp_path)
+    code = errno.ENOENT
+    directory.refuse_links(tmp_path)
+
+
+def test_nobody_waits_for_a_fifo(tmp_path: Path) -> None:
+    """A FIFO for the identity is refused at once, as what it is."""
+    opened(tmp_path).close()
+    (tmp_path / IDENTITY).unlink()
+    os.mkfifo(tmp_path / IDENTITY)
+
+    with pytest.raises(CorruptionError, match="a regular file, found a FIFO"):
+        opened(tmp_path)
+
+
+def test_an_identity_that_is_gone_is_named(tmp_path: Path) -> None:
+    """A perdure.json that vanished since the first look is a CorruptionError."""
+    with pytest.raises(CorruptionError, match="expected a file, found none"):
+        directory.read_identity(tmp_path)

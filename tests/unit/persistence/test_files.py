@@ -5,13 +5,15 @@ from __future__ import annotations
 import errno
 import itertools
 import os
+import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from tests.crash.faults import KEPT, FaultyFiles, Kept, PowerLoss
 
-from perdure.errors import DurabilityError
-from perdure.persistence.files import TEMPORARY, Files
+from perdure.errors import CorruptionError, DurabilityError
+from perdure.persistence.files import TEMPORARY, Files, read_file
 
 PUBLISH = ["x.create", "x.write", "x.fsync", "x.rename", "x.fsync-folder"]
 MAKE_TWO = ["x.mkdir", "x.fsync-folder"] * 2
@@ -151,3 +153,68 @@ def test_publish_really_syncs_file_and_folder(
     Files().publish(target, b"content", what="x")
 
     assert synced == [("f" + TEMPORARY, False), (tmp_path.name, True)]
+
+
+def test_a_regular_file_is_read(tmp_path: Path) -> None:
+    """A file reads as it is; none is told apart from one that cannot be read."""
+    (tmp_path / "f").write_bytes(b"content")
+
+    assert read_file(tmp_path / "f", what="file") == b"content"
+    assert read_file(tmp_path / "f", what="file", bytes_max=7) == b"content"
+    with pytest.raises(CorruptionError, match="file length: expected <= 6 bytes, found 7"):
+        read_file(tmp_path / "f", what="file", bytes_max=6)
+    with pytest.raises(FileNotFoundError):
+        read_file(tmp_path / "g", what="file")
+    with pytest.raises(CorruptionError, match="a readable file"):
+        read_file(tmp_path / "f" / "below", what="file")
+
+
+def _link(path: Path) -> None:
+    (path.parent / "target").write_bytes(b"not yours")
+    path.symlink_to(path.parent / "target")
+
+
+def _socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as opened:
+        opened.bind(str(path))
+
+
+IRREGULAR: dict[str, tuple[Callable[[Path], object], str]] = {
+    "link": (_link, "a regular file, found a symbolic link"),
+    "dangling link": (lambda p: p.symlink_to("nowhere"), "a regular file, found a symbolic link"),
+    "FIFO": (os.mkfifo, "a regular file, found a FIFO"),
+    "folder": (os.mkdir, "a regular file, found a folder"),
+    "socket": (_socket, "a readable file"),
+}
+
+
+@pytest.mark.parametrize(("make", "said"), IRREGULAR.values(), ids=IRREGULAR.keys())
+def test_what_is_no_regular_file_is_refused_at_once(
+    tmp_path: Path, make: Callable[[Path], object], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A link is not followed, nobody waits for a FIFO, and no descriptor is left open."""
+    monkeypatch.chdir(tmp_path)  # the name of a socket is short
+    make(Path("f"))
+    before = os.listdir("/proc/self/fd")
+    with pytest.raises(CorruptionError, match=said):
+        read_file(tmp_path / "f", what="file")
+
+    assert os.listdir("/proc/self/fd") == before
+
+
+def test_a_device_is_refused() -> None:
+    """A device that never ends is not read."""
+    with pytest.raises(CorruptionError, match="a regular file, found a device"):
+        read_file(Path("/dev/zero"), what="file")
+
+
+@pytest.mark.parametrize("make", [_link, os.mkfifo], ids=["link", "FIFO"])
+def test_a_write_goes_through_nothing(tmp_path: Path, make: Callable[[Path], object]) -> None:
+    """A temporary file that is a link or a FIFO already is a failed step, not written to."""
+    make(tmp_path / ("f" + TEMPORARY))
+    with pytest.raises(DurabilityError, match="x.create"):
+        Files().publish(tmp_path / "f", b"new", what="x")
+
+    assert not (tmp_path / "f").exists()
+    if (tmp_path / "target").exists():
+        assert (tmp_path / "target").read_bytes() == b"not yours"

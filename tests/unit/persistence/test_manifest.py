@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -171,12 +172,13 @@ def test_a_file_outside_its_place_is_refused(tmp_path: Path, file: Any) -> None:
 
 
 WRONG: dict[str, Any] = {
-    "format": [None, "x", [], float("inf"), float("nan"), {}],
-    "cut": [None, "x", [], float("inf"), float("nan")],
-    "last_id": [None, [], float("inf")],
-    "written_by": [None, [], 5],
-    "stores": [None, 5, [5], [[]], [{}], {"a": 1}],
-    "process": [5, [], {}],
+    "format": [None, "x", "1", True, 0, -1, 1.0, [], float("inf"), float("nan"), {}],
+    "cut": [None, "x", "3", -5, True, 3.0, 1e308, 10**40, [], float("inf"), float("nan")],
+    "saved_at": [None, 5, "yesterday", "99999-01-01"],
+    "last_id": [None, [], -1, "7", 10**30, float("inf")],
+    "written_by": [None, [], 5, {"moto": 5}, {"moto": None}],
+    "stores": [None, 5, [5], [[]], [{}], {}, {"a": 1}],
+    "process": [5, [], {}, None, False],
 }
 
 
@@ -186,15 +188,22 @@ def test_a_field_that_is_none_is_refused(tmp_path: Path, name: str, value: Any) 
     manifest.publish(Files(), tmp_path, WHOLE)
     write_inner(tmp_path, inner_of(tmp_path) | {name: value})
 
-    with pytest.raises(CorruptionError):
+    with pytest.raises(CorruptionError, match=rf"manifest\.{name}") as error:
         manifest.read(tmp_path)
+
+    # No service can be reset while nothing starts.
+    assert "state reset" not in error.value.hint
+    assert "backup" in error.value.hint
 
 
 ROW: dict[str, Any] = {
     "store": [None, "s3", ["s3"], ["s3", "..", "aws"], ["s3", "/", "aws"], [1, 2, 3]],
-    "bytes": [None, "x", float("inf")],
-    "cut": [None, [], float("-inf")],
-    "imports": [None, 5, ["x"], [float("inf")]],
+    "bytes": [None, "x", -1, 1.5, float("inf")],
+    "checksum": [None, 5, []],
+    "digest": [None, 5],
+    "saved_at": [None, 5, "", "soon"],
+    "cut": [None, [], -1, float("-inf")],
+    "imports": [None, 5, ["x"], [-1], [True], [float("inf")]],
     "exports": [None, 5, [None]],
     "stores": [None, ["s3"], [["..", "a", "b"]]],
 }
@@ -222,3 +231,45 @@ def test_a_missing_field_is_refused(tmp_path: Path, name: str) -> None:
 
     with pytest.raises(CorruptionError):
         manifest.read(tmp_path)
+
+
+def test_a_link_or_a_fifo_is_no_manifest(tmp_path: Path) -> None:
+    """What stands in the manifest's place is neither followed nor waited for."""
+    manifest.publish(Files(), tmp_path, WHOLE)
+    file = tmp_path / manifest.NAME
+    file.rename(tmp_path / "elsewhere")
+    file.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(CorruptionError, match="a regular file, found a symbolic link"):
+        manifest.read(tmp_path)
+    file.unlink()
+    os.mkfifo(file)
+    with pytest.raises(CorruptionError, match="a regular file, found a FIFO"):
+        manifest.read(tmp_path)
+
+
+def test_each_store_is_named_once(tmp_path: Path) -> None:
+    """Of two rows of one store, one would hide the other, whose file would count as nobody's."""
+    manifest.publish(Files(), tmp_path, WHOLE)
+    inner = inner_of(tmp_path)
+    other = {"cut": 1, "file": manifest.file_for(KEY, Lsn(1))}
+    inner["stores"].append(inner["stores"][0] | other)
+    write_inner(tmp_path, inner)
+
+    with pytest.raises(CorruptionError, match="each store once"):
+        manifest.read(tmp_path)
+
+
+def test_no_file_is_of_a_later_cut_than_the_manifest(tmp_path: Path) -> None:
+    """A manifest of an earlier cut than its files would have the next saves write over them."""
+    manifest.publish(Files(), tmp_path, WHOLE)
+    write_inner(tmp_path, inner_of(tmp_path) | {"cut": 2})
+
+    with pytest.raises(CorruptionError, match="at least 3"):
+        manifest.read(tmp_path)
+
+
+def test_the_first_manifest_has_no_process(tmp_path: Path) -> None:
+    """What a new directory gets, which names nothing, is read back."""
+    manifest.publish(Files(), tmp_path, Manifest())
+
+    assert manifest.read(tmp_path) == Manifest()

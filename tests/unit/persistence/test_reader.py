@@ -23,7 +23,7 @@ from perdure.errors import CorruptionError, HostileStateError, LoadError, StateE
 from perdure.persistence import wire
 from perdure.persistence.keys import ExportId
 from perdure.persistence.reader import Reader
-from perdure.persistence.statefile import Graph
+from perdure.persistence.statefile import Graph, Shares
 from perdure.persistence.writer import Writer
 
 PATH = Path("zoo.state")
@@ -583,6 +583,31 @@ def test_a_class_that_cannot_be_state_is_refused(module: str, name: str) -> None
     """A class of the table that is gone or unfit is a LoadError that names it."""
     with pytest.raises(LoadError, match=name or "class"):
         load(Graph(payload(b"}"), ((module, name),)))
+
+
+@pytest.mark.parametrize("index", [-1, len(CLASSES), True, 10**20, "0", None, 1.0, []])
+@pytest.mark.parametrize("name", ["new", "filled", "shared", "member"])
+def test_a_class_is_an_index_into_the_table(name: str, index: Any) -> None:
+    """A class that no row of the table has, one counted from its end too, is a CorruptionError."""
+    arguments = {"new": (index,), "shared": (7, index)}.get(name, (index, "x"))
+    with pytest.raises(CorruptionError, match="an index into the table of 5 classes, found"):
+        opcodes = b"}X\x01\0\0\0a" + call(name, *arguments) + b"s"
+        load(Graph(payload(opcodes), CLASSES, Shares(imports=frozenset({ExportId(7)}))))
+
+
+WORDS: dict[str, tuple[bytes, str]] = {
+    "other keys": (b"}K\x01K\x02s", "names of attributes as keys, found a dict with other keys"),
+    "no dict": (b"]", "names of attributes as keys, found a list"),
+    "no special": (call("special", "os.system"), "nothing special is called 'os.system' .written"),
+    "no content": (call("filled", len(CLASSES)), "the payload ran into IndexError"),
+}
+
+
+@pytest.mark.parametrize(("opcodes", "said"), WORDS.values(), ids=WORDS.keys())
+def test_what_is_wrong_is_said(opcodes: bytes, said: str) -> None:
+    """A message says what was expected or looked for, not only what Python said."""
+    with pytest.raises(StateError, match=said):
+        load(Graph(payload(opcodes), (*CLASSES, (zoo.__name__, "Name"))))
 
 
 def test_the_collector_is_on_again_after_every_end() -> None:
