@@ -63,7 +63,11 @@ transport.
 | identical | of these, how many were the same each time |
 | volatile | reads that differ without a restart, too: compared in types only, named below |
 | not in moto | that moto does not implement |
-| moto's tests identical | no operations: tests of moto's own suite whose result is plain moto's, though after every request each touched store is saved, dropped and loaded again (in one process; not while a thread of moto runs) |
+| moto's tests identical | tests of moto's own suite, see below |
+
+The tests of moto run twice: plain, and while after every request each store it touched is saved,
+dropped and loaded again (in one process, and not while a thread of moto runs). *Identical* are
+those with the same result.
 
 In `/health` a service carries `tried`, `changed`, `reads` and `identical` of these. A status that
 moto moves on by time, or by being asked for, is compared where it had come to rest.
