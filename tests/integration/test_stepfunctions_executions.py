@@ -194,7 +194,7 @@ def test_a_restart_aborts_what_was_running(aws):
     yield
     found = outcome(aws, execution)
     assert (found["status"], found["error"]) == ("ABORTED", "Perdure.Restarted")
-    assert "restarted" in found["cause"]
+    assert "while this was running" in found["cause"]
     assert found["stopDate"] >= found["startDate"]
     listed = states.list_executions(stateMachineArn=arn)["executions"]
     assert [(e["status"], e["stopDate"]) for e in listed] == [("ABORTED", found["stopDate"])]
