@@ -31,6 +31,7 @@ PYTHON = [sys.executable, "-m", "perdure"]
 FOLDERS = sorted(path for path in STATES.iterdir() if path.is_dir())
 # What answers say of the moment they are given.
 NOW = ("LatestRestorableTime", "WorkGroup.CreationTime", "SizeInBytes.Timestamp")
+COUNTS = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible")
 OWN = f"{__version__}-moto-{moto.__version__}"
 
 
@@ -44,6 +45,7 @@ def differences(then: Any, now: Any, fresh: Any, path: str = "") -> Iterator[str
     it answers in another way by itself, so it does here.
     """
     if isinstance(then, dict) and isinstance(now, dict):
+        then, now, fresh = _waiting(then), _waiting(now), _waiting(fresh)
         for name, value in then.items():
             of_fresh = fresh.get(name, ABSENT) if isinstance(fresh, dict) else ABSENT
             if name in now:
@@ -56,6 +58,14 @@ def differences(then: Any, now: Any, fresh: Any, path: str = "") -> Iterator[str
             yield from differences(one, two, of_fresh, f"{path}[{number}]")
     elif not (path.endswith(NOW) or now == fresh or _same(then, now)):
         yield f"{path}: {then!r}, now {now!r}"
+
+
+def _waiting(attributes: Any) -> Any:
+    """A queue's messages counted as one: a received one shows again within 12 hours."""
+    if not isinstance(attributes, dict) or COUNTS[0] not in attributes:
+        return attributes
+    count = sum(int(attributes.get(name, 0)) for name in COUNTS)
+    return {**{k: v for k, v in attributes.items() if k not in COUNTS}, COUNTS[0]: count}
 
 
 def _same(then: Any, now: Any) -> bool:
