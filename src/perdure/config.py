@@ -31,6 +31,7 @@ VOLUME_ON_HOST = Path("./volume")
 class SaveStrategy(str, Enum):
     """When state is written."""
 
+    JOURNAL = "JOURNAL"
     ON_REQUEST = "ON_REQUEST"
     SCHEDULED = "SCHEDULED"
     ON_SHUTDOWN = "ON_SHUTDOWN"
@@ -55,6 +56,21 @@ class Address(NamedTuple):
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
+class Sync(str, Enum):
+    """When the journal is forced to disk."""
+
+    ALWAYS = "always"
+    INTERVAL = "interval"
+    NEVER = "never"
+
+
+class RecoveryPolicy(str, Enum):
+    """What a call that replays otherwise does to the start."""
+
+    TOLERANT = "tolerant"
+    STRICT = "strict"
+
+
 @dataclass(frozen=True, slots=True)
 class Config:
     """Every setting with its value, parsed.  Field names are the variables' in lower case."""
@@ -64,6 +80,10 @@ class Config:
     snapshot_save_strategy: SaveStrategy
     snapshot_load_strategy: LoadStrategy
     snapshot_flush_interval: float
+    journal_sync: Sync
+    journal_sync_interval: float
+    checkpoint_interval: float
+    recovery: RecoveryPolicy
     gateway_listen: tuple[Address, ...]
     services: frozenset[str] | None
     eager_service_loading: bool
@@ -158,6 +178,10 @@ def _one_of(kind: type[Enum]) -> Callable[[str], Enum]:
     return lambda text: kind(text.strip().upper())
 
 
+def _lower(kind: type[Enum]) -> Callable[[str], Enum]:
+    return lambda text: kind(text.strip().lower())
+
+
 def _region(text: str) -> str:
     if not text or not all(c.isalnum() or c == "-" for c in text):
         raise ValueError(text)
@@ -184,11 +208,12 @@ SETTINGS = (
     ),
     Setting(
         "SNAPSHOT_SAVE_STRATEGY",
-        "SCHEDULED",
+        "JOURNAL",
         _one_of(SaveStrategy),
         " ".join(SaveStrategy.__members__),
-        "When state is written: before each answer, periodically and at a stop, only at a stop, "
-        "or only when asked.",
+        "When state is written. JOURNAL: each call is appended to a log before its answer, and "
+        "stores are checkpointed in the background. Without a log: before each answer, "
+        "periodically and at a stop, only at a stop, or only when asked.",
     ),
     Setting(
         "SNAPSHOT_LOAD_STRATEGY",
@@ -203,6 +228,38 @@ SETTINGS = (
         _seconds,
         "seconds, 0.1 to 86400",
         "The period of SNAPSHOT_SAVE_STRATEGY=SCHEDULED.",
+    ),
+    Setting(
+        "JOURNAL_SYNC",
+        "interval",
+        _lower(Sync),
+        " ".join(each.value for each in Sync),
+        "When the journal is forced to disk. `interval`: every JOURNAL_SYNC_INTERVAL; an answered "
+        "call survives the death of the process at any instant, a power cut may take the last "
+        "interval. `always`: before the answer. `never`: when the system does, and at a checkpoint.",
+    ),
+    Setting(
+        "JOURNAL_SYNC_INTERVAL",
+        "1",
+        _seconds,
+        "seconds, 0.1 to 86400",
+        "The period of JOURNAL_SYNC=interval.",
+    ),
+    Setting(
+        "CHECKPOINT_INTERVAL",
+        "60",
+        _seconds,
+        "seconds, 0.1 to 86400",
+        "With JOURNAL: how old a change may be before a checkpoint holds it. A longer journal, "
+        "or one that would take long to replay, is checkpointed earlier.",
+    ),
+    Setting(
+        "RECOVERY",
+        "tolerant",
+        _lower(RecoveryPolicy),
+        " ".join(each.value for each in RecoveryPolicy),
+        "What happens if a call of the journal is answered otherwise when it is replayed. "
+        "`tolerant`: it is reported, and what it came from is kept aside. `strict`: the start is refused.",
     ),
     Setting(
         "GATEWAY_LISTEN",

@@ -319,3 +319,28 @@ class NotRestoredError(StateError):
     def __init__(self, path: Path) -> None:
         super().__init__(f"{path}: not restored yet, so nothing may be saved over it")
         self.path = path
+
+
+class ReplayError(StateError):
+    """A replayed call answered otherwise than it did before the restart, and strictly so."""
+
+    exit_code = 45
+    hint = (
+        "start with RECOVERY=tolerant, which keeps tail and checkpoint aside and marks the "
+        "stores; or start the versions that wrote the journal"
+    )
+
+    def __init__(self, lsn: int, call: str, *, expected: str, found: str) -> None:
+        super().__init__(f"LSN {lsn}: {call} diverged: expected answer {expected}, found {found}")
+        self.lsn, self.call, self.expected, self.found = lsn, call, expected, found
+
+
+class RecoveryStoppedError(StateError):
+    """The server was stopped before it had replayed its journal; nothing was changed."""
+
+    exit_code = 46
+    hint = "start it again: it begins where it began this time"
+
+    def __init__(self, replayed: int) -> None:
+        super().__init__(f"stopped after {replayed} records were replayed")
+        self.replayed = replayed

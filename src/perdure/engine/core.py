@@ -15,16 +15,20 @@ from typing import Any
 import moto.core.models
 import moto.settings
 
-from perdure.engine import outward, process, quirks, runtimes, stores
+from perdure.engine import lock, outward, process, quirks, runtimes, stores
 from perdure.engine.calls import Answer, Call
 from perdure.engine.capture import Captured, capture
 from perdure.engine.dispatch import dispatch, routes_of
+from perdure.engine.fingerprint import fingerprint
 from perdure.engine.loading import Fetch, Report, StoreLoader, connected
 from perdure.engine.lock import running
 from perdure.engine.outward import OUTWARD
+from perdure.engine.pins import CLOCK, set_instance
 from perdure.engine.policy import POLICY
 from perdure.engine.quirks.identity import write_visits
 from perdure.engine.quirks.polling import PATIENCE
+from perdure.engine.recording import Log, Lost, Recorder
+from perdure.engine.replaying import Replayer
 from perdure.engine.services import module_names
 from perdure.engine.sharing import SHARING
 from perdure.engine.stores import STORES
@@ -46,6 +50,8 @@ class Engine:
         self.calls = 0
         # The stores the last call touched.  Needs the engine lock.
         self.last_touched: set[StoreKey] = set()
+        # What writes down all that changes; None = nothing does.
+        self.recorder: Recorder | None = None
         _tell_moto(any_region=any_region, port=port)
         self._loader: StoreLoader | None = None
         stores.install()
@@ -68,16 +74,25 @@ class Engine:
             Exception: Whatever moto did not expect.
         """
         with running() as touched:
-            if process.VISITS and call.service.module == "iam":
-                write_visits()
             self.calls += 1
-            PATIENCE.may_park = may_park
             try:
-                return dispatch(call)
+                if self.recorder is None:
+                    return self._run(call, may_park=may_park)
+                return self.recorder.run(
+                    call, lambda: self._run(call, may_park=may_park), touched, may_park=may_park
+                )
             finally:
-                PATIENCE.may_park = False
                 # Now, not at the start: other calls may have run while this one waited.
                 self.last_touched = touched
+
+    def _run(self, call: Call, *, may_park: bool) -> Answer:
+        if process.VISITS and call.service.module == "iam":
+            write_visits()
+        PATIENCE.may_park = may_park
+        try:
+            return dispatch(call)
+        finally:
+            PATIENCE.may_park = False
 
     def would_load(self, call: Call) -> bool:
         """Whether the call may have to load stores, which can take long."""
@@ -118,6 +133,47 @@ class Engine:
         STORES.loader = self._loader.load
         STORES.unloaded = set(saved) - {key for key, _ in STORES.living()}
         SHARING.last = max(SHARING.last, last_id)
+
+    # ---------------------------------------------------------------- journal
+
+    def record(self, journal: Log, lost: Lost) -> None:
+        """Write down every change from here on.  Needs the engine lock."""
+        self.recorder = Recorder(journal, lambda: self._loader, lost)
+        lock.before_wait = lambda: self.step("a call that waits")
+        lock.after_thread = lambda: self.step("a thread of the engine")
+
+    def stop_recording(self) -> None:
+        """From here on nothing is written down.  Needs the engine lock."""
+        self.recorder = None
+        lock.before_wait = lock.after_thread = lock.nothing
+
+    def step(self, reason: str) -> None:
+        """Write down what was touched so far, as it is now.  Needs the engine lock."""
+        if self.recorder is not None and STORES.touched:
+            self.recorder.step(STORES.touched, reason)
+
+    def replayer(self, shares: dict[StoreKey, Shares]) -> Replayer:
+        """What makes state of records.  Needs the engine lock; after ``know``."""
+        assert self._loader is not None
+        return Replayer(self._loader, shares)
+
+    def identify(self, instance: str, epoch_us: int) -> None:
+        """Say which instance this is: what is created on the way follows from it."""
+        set_instance(instance, epoch_us)
+
+    @property
+    def clock_us(self) -> int:
+        """The last clock any call had, microseconds since 1970.  Needs the engine lock."""
+        return CLOCK.last_us
+
+    def advance_clock(self, clock_us: int) -> None:
+        """Let no call have an earlier clock than this.  Needs the engine lock."""
+        CLOCK.advance(clock_us)
+
+    @staticmethod
+    def fingerprint() -> dict[str, str]:
+        """What shapes answers: a journal is replayed only by an engine with the same."""
+        return fingerprint()
 
     def saved_again(self) -> None:
         """The mapping given to ``know`` changed.  Needs the engine lock."""

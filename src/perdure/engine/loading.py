@@ -18,6 +18,7 @@ from moto.core.base_backend import BaseBackend
 
 from perdure.engine import runtimes
 from perdure.engine.capture import KEPT
+from perdure.engine.doors import note_impure
 from perdure.engine.policy import POLICY, lay_over
 from perdure.engine.sharing import SHARING
 from perdure.engine.stores import STORES, QuarantinedError, create, import_table
@@ -37,6 +38,9 @@ class StoreLoader:
 
     def __init__(self, shares: Mapping[StoreKey, Shares], fetch: Fetch, report: Report) -> None:
         self.shares, self.fetch, self.report = shares, fetch, report
+        # While the journal is replayed what ran is not finished yet: a later record
+        # may say how it ended.  Nor is any of its threads started.
+        self.replaying = False
         self.homes: dict[ExportId, StoreKey] = {}
         self.refresh()
         self._fresh: dict[StoreKey, BaseBackend] = {}
@@ -75,7 +79,8 @@ class StoreLoader:
             # Loading is no change; but a store its constructors made is.
             for noted, before in ((STORES.touched, touched), (STORES.dirty, dirty)):
                 noted -= {k for k in noted - before if k in self.shares}
-        self._revive(loaded)
+        if not self.replaying:
+            self.revive(loaded)
 
     def _load(self, key: StoreKey) -> None:
         if not self._construct_all(key):
@@ -110,8 +115,12 @@ class StoreLoader:
         for current, translation in reader.translations.items():
             _note_incomplete(current, translation.incomplete)
 
-    def _revive(self, loaded: dict[StoreKey, BaseBackend]) -> None:
-        """Finish what ended with its process, which may load other stores in turn."""
+    def revive(self, loaded: Mapping[StoreKey, BaseBackend]) -> None:
+        """Finish what ended with its process, which may load other stores in turn.
+
+        That is a change no call made: it counts as touched, and as one that cannot be
+        run again.
+        """
         for key, store in loaded.items():
             try:
                 changed = runtimes.revive(key, store)
@@ -123,7 +132,8 @@ class StoreLoader:
                 self._quarantine(key, _reason(error))
                 return
             if changed:
-                STORES.dirty.add(key)
+                STORES.touch(key)
+                note_impure(f"what ran in {key} ended with its process")
 
     def _construct_all(self, key: StoreKey) -> bool:
         """Read the files and construct a fresh store for each; whether all could be."""
@@ -218,10 +228,23 @@ def _reason(error: BaseException) -> str:
 
 def connected(keys: set[StoreKey], shares: Mapping[StoreKey, Shares]) -> set[StoreKey]:
     """These stores and all that are tied to them by reference, in either direction."""
+    return _closure(keys, shares, lambda share: share.stores)
+
+
+def sharing(keys: set[StoreKey], shares: Mapping[StoreKey, Shares]) -> set[StoreKey]:
+    """These stores and all that share objects with them, directly or not."""
+    return _closure(keys, shares, lambda _: frozenset())
+
+
+def _closure(
+    keys: set[StoreKey],
+    shares: Mapping[StoreKey, Shares],
+    pointed: Callable[[Shares], frozenset[StoreKey]],
+) -> set[StoreKey]:
     ties: dict[StoreKey, set[StoreKey]] = {}
     homes = {number: key for key, share in shares.items() for number in share.exports}
     for key, share in shares.items():
-        for other in share.stores | {homes[n] for n in share.imports if n in homes}:
+        for other in pointed(share) | {homes[n] for n in share.imports if n in homes}:
             ties.setdefault(key, set()).add(other)
             ties.setdefault(other, set()).add(key)
     found = set(keys)

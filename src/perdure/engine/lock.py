@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,6 +18,16 @@ from perdure.engine.stores import STORES
 from perdure.persistence.keys import StoreKey
 
 ENGINE_LOCK: Any = threading.RLock()
+
+
+def nothing() -> None:
+    """What is done before a wait, and after a thread, while nothing is recorded."""
+
+
+# No change that is not in the journal crosses a release of the lock: what records
+# stands in here (``core.Engine.record``), and is called with the lock held.
+before_wait: Callable[[], None] = nothing
+after_thread: Callable[[], None] = nothing
 
 
 @contextmanager
@@ -49,6 +59,7 @@ def waiting() -> Iterator[None]:
     if not ENGINE_LOCK._is_owned():
         yield
         return
+    before_wait()
     mine = STORES.touched
     held = ENGINE_LOCK._release_save()
     try:

@@ -64,6 +64,8 @@ class Stores:
         # While a loader constructs fresh stores, a look-up of another unloaded
         # one adds it to the work instead of starting a load within the load.
         self.constructing: Callable[[StoreKey], None] | None = None
+        # Stores that are about to be loaded anew in place: others point to them.
+        self._husks: dict[StoreKey, BaseBackend] = {}
 
     def touch(self, key: StoreKey) -> None:
         """Note that a store may be changed by what runs now."""
@@ -118,6 +120,26 @@ class Stores:
         regions = None if table is None else dict.get(table, key.account)
         if regions is not None and dict.__contains__(regions, key.region):
             dict.__delitem__(regions, key.region)
+
+
+    def vacate(self, key: StoreKey) -> None:
+        """Drop a living store's state, and keep the object: others may point to it.
+
+        The next look-up loads its state, or creates it anew, into the same object.
+        """
+        found = self.find(key)
+        self.forget(key)
+        if found is not None:
+            self._husks[key] = found
+
+    def construct(self, regions: AccountSpecificBackend[Any], region: str) -> BaseBackend:
+        """A fresh store: a new object, or one that was vacated."""
+        husk = self._husks.pop(StoreKey(_module(regions), regions.account_id, region), None)
+        if husk is None:
+            return regions.backend(region, account_id=regions.account_id)  # type: ignore[no-any-return]
+        object.__getattribute__(husk, "__dict__").clear()
+        type(husk).__init__(husk, region, account_id=regions.account_id)
+        return husk
 
 
 STORES = Stores()
@@ -182,7 +204,7 @@ def create(regions: AccountSpecificBackend[Any], region: str) -> BaseBackend:
     """Construct a store as moto does; else ``UnknownRegionError``."""
     if region not in regions.regions and not allow_unknown_region():
         raise UnknownRegionError(region)
-    backend: BaseBackend = regions.backend(region, account_id=regions.account_id)
+    backend = STORES.construct(regions, region)
     # Its constructor may have looked itself up.
     dict.setdefault(regions, region, backend)
     return dict.__getitem__(regions, region)

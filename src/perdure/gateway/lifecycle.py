@@ -1,6 +1,8 @@
 """When state is loaded and saved.
 
-    SNAPSHOT_SAVE_STRATEGY   ON_REQUEST   before a call is answered
+    SNAPSHOT_SAVE_STRATEGY   JOURNAL      each call goes to the journal before its answer;
+                                          a checkpoint in the background retires it
+                             ON_REQUEST   before a call is answered
                              SCHEDULED    every SNAPSHOT_FLUSH_INTERVAL seconds, and at a stop
                              ON_SHUTDOWN  at a stop
                              MANUAL       only when asked
@@ -10,6 +12,9 @@
 
 What a save sees is one instant: stores are captured under the engine lock, then
 written without it.  Saves never overlap.
+
+A tail of the journal is replayed whatever the strategies say, but for MANUAL loading,
+which leaves it where it is until something is loaded.
 """
 
 from __future__ import annotations
@@ -27,14 +32,20 @@ from perdure.engine import coverage
 from perdure.engine.core import Engine, stores_by_state
 from perdure.engine.lock import ENGINE_LOCK
 from perdure.engine.process import PROCESS_KEY
-from perdure.errors import LoadError, NotRestoredError, PerdureError, StateError
+from perdure.errors import CaptureError, LoadError, NotRestoredError, PerdureError, StateError
+from perdure.gateway.journaling import Journaling
 from perdure.persistence.checkpoint import Checkpointer, Cut
 from perdure.persistence.directory import Directory, open_directory
 from perdure.persistence.files import Files
+from perdure.persistence.journal import Journal
 from perdure.persistence.keys import Lsn, StoreKey
 from perdure.persistence.statefile import Graph, Shares
 
 log = logging.getLogger(__name__)
+
+# How often it is looked whether a checkpoint is due; after one that failed, when again.
+DUE_SECONDS = 0.1
+AGAIN_SECONDS = 5.0
 
 
 @dataclass(slots=True)
@@ -66,6 +77,13 @@ class Lifecycle:
         # Under MANUAL loading, until something is loaded: what is in memory is all
         # there is, and a save sets the files on disk aside.
         self._detached = False
+        self._journaling = Journaling(config, engine, self._report_lost)
+        self.stopping: Callable[[], bool] = lambda: False
+
+    @property
+    def journal(self) -> Journal | None:
+        """What calls are appended to; None while none is kept."""
+        return self._journaling.journal
 
     @property
     def enabled(self) -> bool:
@@ -94,9 +112,11 @@ class Lifecycle:
             self._checkpointer = Checkpointer(self._directory, self.engine.versions())
             # Without what belongs to no store nothing can be served right.
             self._checkpointer.read_process()
+            self._journaling.open(self._directory, self._checkpointer)
         except StateError:
             self._directory.close()
             raise
+        self.engine.identify(*self._directory.origin)
         self.phase = "initializing"
         swept = self._directory.sweep(self.checkpointer.manifest)
         if swept:
@@ -108,6 +128,7 @@ class Lifecycle:
             return
         with ENGINE_LOCK:
             self.engine.calls = self.checkpointer.manifest.cut
+            self.engine.advance_clock(self.checkpointer.manifest.clock_us)
             if self.config.snapshot_load_strategy is LoadStrategy.MANUAL:
                 self._detached = bool(self.checkpointer.manifest.stores)
                 self.engine.know({}, self.checkpointer.read, self._report_quarantine, self._last_id)
@@ -115,9 +136,26 @@ class Lifecycle:
                 self._make_known()
                 if self.config.snapshot_load_strategy is LoadStrategy.ON_STARTUP:
                     self.engine.load_all()
+                self._recover()
         self._restored = True
+        if not self._detached:
+            self._settle()
         if self.phase == "initializing":
             self.phase = "initialized"
+
+    def _recover(self) -> None:
+        """Replay the tail, and go on writing behind it.  Needs the engine lock."""
+        changed = self._journaling.replay(self._shares, stop=lambda: self.stopping())
+        self.engine.calls = max(self.engine.calls, self._journaling.last_lsn)
+        if self.config.snapshot_save_strategy is SaveStrategy.JOURNAL:
+            self._journaling.begin()
+            self._journaling.note(changed)
+
+    def _settle(self) -> None:
+        """Let a checkpoint hold what was replayed, where no journal goes on to hold it."""
+        if self.journal is None and self._journaling.has_tail:
+            self.save()
+            self._journaling.discard()
 
     def close(self) -> None:
         """Save what the strategy says, and give the directory back."""
@@ -129,6 +167,7 @@ class Lifecycle:
                 saved = self.save(by_itself=True)
                 log.info("saved %d stores at cut %d", len(saved.written), self.cut)
         finally:
+            self._journaling.close()
             self._directory.close()
 
     async def save_periodically(self) -> None:
@@ -141,6 +180,28 @@ class Lifecycle:
                 log.error("state was not saved: %s (%s)", error, error.hint)  # noqa: TRY400
             except Exception:
                 log.exception("state was not saved; the next attempt is in an interval")
+
+    async def checkpoint_when_due(self) -> None:
+        """JOURNAL: checkpoint whenever the journal got long or old, until cancelled.
+
+        A checkpoint that fails is tried again: the journal holds what it would have held.
+        """
+        while True:
+            await asyncio.sleep(DUE_SECONDS)
+            if not self._journaling.is_due():
+                continue
+            try:
+                await asyncio.to_thread(self.save, by_itself=True)
+            except StateError as error:
+                log.error("no checkpoint was made: %s (%s)", error, error.hint)  # noqa: TRY400
+                await asyncio.sleep(AGAIN_SECONDS)
+            except Exception:
+                log.exception("no checkpoint was made; the journal holds what it would have held")
+                await asyncio.sleep(AGAIN_SECONDS)
+
+    async def durable(self) -> None:
+        """Return once all that an answer can show is as durable as JOURNAL_SYNC says."""
+        await self._journaling.durable()
 
     async def save_before_answer(self, touched: frozenset[StoreKey]) -> None:
         """ON_REQUEST: what the call changed is on disk when this returns.
@@ -204,21 +265,21 @@ class Lifecycle:
         with ENGINE_LOCK:
             process = self.engine.capture_process()
             wanted = self.engine.living() if everything else self.engine.changed()
-            if not wanted and self._is_saved(process):
+            if not wanted and self._is_saved(process) and not self._journaling.is_behind():
                 return Saved()
             self._publishing = frozenset(wanted)
             captured = self.engine.capture(wanted)
             self._publishing |= captured.graphs.keys()
-            # A thread may have changed state without a call: every cut has its own number.
-            self.engine.calls = max(self.engine.calls, self.checkpointer.next_cut)
             cut = Cut(
-                Lsn(self.engine.calls),
+                self._choose_cut(),
                 captured.graphs,
                 (PROCESS_KEY, process),
                 self.engine.last_id,
                 self.engine.versions(),
+                self.engine.clock_us,
             )
         try:
+            self._journaling.before_publish(cut.cut)
             written = self.checkpointer.publish(cut, replace=self._detached)
         except BaseException:
             with ENGINE_LOCK:
@@ -232,8 +293,22 @@ class Lifecycle:
                 self.engine.know(
                     self._shares, self.checkpointer.read, self._report_quarantine, self._last_id
                 )
+            if self.config.snapshot_save_strategy is SaveStrategy.JOURNAL:
+                with ENGINE_LOCK:
+                    self._journaling.begin()
         self._follow_manifest()
+        self._journaling.after_publish(cut.cut)
         return Saved(written, dict(captured.failed))
+
+    def _choose_cut(self) -> Lsn:
+        """The cut of a checkpoint that captures now.  Needs the engine lock.
+
+        Every cut has its own number: a thread may have changed state without a call.
+        With a journal it is the LSN of a record that marks the place.
+        """
+        marked = self._journaling.mark()
+        self.engine.calls = marked or max(self.engine.calls, self.checkpointer.next_cut)
+        return Lsn(self.engine.calls)
 
     def _is_saved(self, process: Graph) -> bool:
         saved = self.checkpointer.manifest.process
@@ -258,11 +333,17 @@ class Lifecycle:
                 unchanged then.
         """
         with self._saving, ENGINE_LOCK:
+            if self.journal is not None:
+                # What is on disk is what is in memory: a record of the journal is as
+                # much state as a state file.
+                self._save(everything=False)
             process = self.checkpointer.read_process()
             if module is None or self._detached:
                 self.engine.forget_all()
                 self._make_known(process)
-                self._detached = False
+                if self._detached:
+                    self._detached = False
+                    self._recover()
                 wanted = set(self.checkpointer.manifest.stores)
             else:
                 wanted = self.engine.reload(module)
@@ -278,7 +359,9 @@ class Lifecycle:
         Of a service of which a store is set aside already the files of all others are
         kept too: whoever resets it wants to be rid of the damage, not of them.
         """
-        with self._saving:
+        # Under the lock to the end: no call may be written down behind a reset that a
+        # crash could still undo.
+        with self._saving, ENGINE_LOCK:
             if self.enabled and module in {key.module for key in self.engine_quarantine()}:
                 self._save(everything=False)
                 self.checkpointer.keep_copies(module)
@@ -342,6 +425,12 @@ class Lifecycle:
         with ENGINE_LOCK:
             return self.engine.quarantined()
 
+    def _report_lost(self, key: StoreKey, error: CaptureError) -> None:
+        """A change of a store could not be written down: a crash would lose it."""
+        if self.failures.get(key) != str(error):
+            log.error("%s (%s)", error, error.hint)
+        self.failures = {**self.failures, key: str(error)}
+
     def _report_quarantine(self, key: StoreKey, reason: str) -> None:
         log.error("store %s is quarantined: %s", key, reason)
         self.phase, self.reason = "error", f"store {key}: {reason}"
@@ -365,6 +454,8 @@ class Lifecycle:
             "saved_at": manifest.saved_at or None,
             "save_strategy": self.config.snapshot_save_strategy.value,
             "load_strategy": self.config.snapshot_load_strategy.value,
+            "journal": self._journaling.health(),
+            "recovery": self._journaling.recovery.to_json(),
             "stores": self._stores_health(),
             # What was proven of each service by the sweeps; the same for every server.
             "coverage": coverage.health(),
@@ -374,6 +465,7 @@ class Lifecycle:
         # In this order: a save that ends in between is then shown as done or as not yet.
         states, publishing = stores_by_state(), self._publishing
         failures = self.failures  # a save replaces it meanwhile
+        diverged = self._journaling.recovery.diverged | self._journaling.recovery.lost
         incomplete = self.engine.incomplete()
         entries = self.checkpointer.manifest.stores
         shown: dict[str, Any] = {}
@@ -386,6 +478,8 @@ class Lifecycle:
                 reason = self.engine.quarantined().get(key)
             elif key in failures:
                 status, reason = "failed", failures[key]
+            elif key in diverged:
+                status, reason = "diverged", diverged[key]
             shown[str(key)] = {
                 "cut": entry.cut if entry else 0,
                 "saved_at": entry.saved_at if entry else None,

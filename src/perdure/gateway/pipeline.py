@@ -22,7 +22,7 @@ from perdure.engine.dispatch import operation_name
 from perdure.engine.lock import ENGINE_LOCK
 from perdure.engine.quirks.polling import ParkedError
 from perdure.engine.stores import QuarantinedError, UnknownRegionError
-from perdure.errors import PerdureError, RequestError
+from perdure.errors import NoRoomError, PerdureError, RequestError
 from perdure.gateway.shapes import error_answer
 from perdure.persistence.keys import StoreKey
 
@@ -35,13 +35,16 @@ SMALL_BODY_BYTES = 256 << 10
 # Calls that wait for calls of their own need one each.
 WORKERS = 256
 Saver = Callable[[frozenset[StoreKey]], Awaitable[None]]
+Durable = Callable[[], Awaitable[None]]
 
 
 class Pipeline:
     """The way of a call behind its classification."""
 
-    def __init__(self, engine: Engine, save: Saver | None) -> None:
+    def __init__(self, engine: Engine, save: Saver | None, durable: Durable | None = None) -> None:
         self.engine = engine
+        # With a journal: returns once what an answer shows is as durable as asked for.
+        self.durable = durable
         # With SNAPSHOT_SAVE_STRATEGY=ON_REQUEST: what makes a call durable.
         self.save = save
         self._beside = 0
@@ -52,7 +55,16 @@ class Pipeline:
         self._parked: dict[asyncio.Future[None], frozenset[StoreKey]] = {}
 
     async def run(self, call: Call) -> Answer:
-        """Answer a call; every failure becomes an answer too."""
+        """Answer a call; every failure becomes an answer too.
+
+        A read waits as well, and so does an error: each shows what others wrote.
+        """
+        answer = await self._answer(call)
+        if self.durable is not None:
+            await self.durable()
+        return answer
+
+    async def _answer(self, call: Call) -> Answer:
         try:
             answer, touched = await self._run_until_answered(call)
             if self.save is not None:
@@ -63,6 +75,8 @@ class Pipeline:
             answer = self._refuse(call, _quarantined(error))
         except UnknownRegionError as error:
             answer = self._refuse(call, _unknown_region(call, error))
+        except NoRoomError as error:
+            answer = self._refuse(call, _no_room(error))
         except PerdureError as error:
             log.error("%s %s: %s", call.service.name, call.operation, error)  # noqa: TRY400
             answer = self._refuse(call, RequestError("InternalFailure", str(error), status=500))
@@ -214,6 +228,10 @@ def _quarantined(error: QuarantinedError) -> RequestError:
         f"files in quarantine/: `perdure state reset {error.key.module}`",
         status=503,
     )
+
+
+def _no_room(error: NoRoomError) -> RequestError:
+    return RequestError("ServiceUnavailable", f"{error} ({error.hint})", status=503)
 
 
 def _unknown_region(call: Call, error: UnknownRegionError) -> RequestError:

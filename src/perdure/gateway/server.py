@@ -88,7 +88,9 @@ class Server:
         self._stopping = asyncio.Event()
         on_request = config.snapshot_save_strategy is SaveStrategy.ON_REQUEST
         saver = lifecycle.save_before_answer if on_request and lifecycle.enabled else None
-        self.pipeline = Pipeline(engine, saver)
+        journaled = config.snapshot_save_strategy is SaveStrategy.JOURNAL and lifecycle.enabled
+        self.pipeline = Pipeline(engine, saver, lifecycle.durable if journaled else None)
+        lifecycle.stopping = self._stopping.is_set
         self.app = App(
             Classifier(
                 default_region=config.default_region,
@@ -161,6 +163,8 @@ class Server:
             return
         if self.config.snapshot_save_strategy is SaveStrategy.SCHEDULED:
             await self.lifecycle.save_periodically()
+        if self.config.snapshot_save_strategy is SaveStrategy.JOURNAL:
+            await self.lifecycle.checkpoint_when_due()
 
     async def _verify(self) -> None:
         """Tell damage before it is needed, where stores are loaded on first use."""

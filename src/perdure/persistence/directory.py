@@ -78,6 +78,14 @@ class Directory:
     is_new: bool
     _lock: int
 
+    @property
+    def origin(self) -> tuple[str, int]:
+        """The instance, and its epoch: microseconds since 1970, UTC."""
+        created = datetime.fromisoformat(self.identity["created"])
+        if created.tzinfo is None:
+            created = created.replace(tzinfo=UTC)
+        return self.identity["instance"], int(created.timestamp() * 1_000_000)
+
     def close(self) -> None:
         """Let another process have it.  The LOCK file stays: removing it would race."""
         if self._lock >= 0:

@@ -77,18 +77,24 @@ def _watch_keys(module: Any) -> None:
     module.get_account_id_from = lambda key: ACCOUNTS_BY_KEY.get(key, module.DEFAULT_ACCOUNT_ID)
 
 
-def write_visits() -> None:
-    """Write what was noted into IAM's keys and roles, as moto would have."""
+def write_visits() -> set[tuple[str, str]]:
+    """Write what was noted into IAM's keys and roles, as moto would have.
+
+    Returns:
+        Account and partition of the IAM stores that were written to.
+    """
     import moto.iam.models as iam
 
     visits = dict(VISITS)
     VISITS.clear()
+    written = set()
     for access_key, (when, service, region) in visits.items():
         account = ACCOUNTS_BY_KEY[access_key]
         partition = iam.get_partition(region)
         if StoreKey("iam", account, partition) in STORES.quarantined:
             continue  # its keys cannot be seen, so nobody misses it
         store = iam.iam_backends[account][partition]
+        written.add((account, partition))
         key = store.access_keys.get(access_key)
         if key is None:
             continue
@@ -99,6 +105,7 @@ def write_visits() -> None:
             except iam.NotFoundException:
                 # The role was deleted while its credentials live on.
                 continue
+    return written
 
 
 def known_account(access_key: str) -> str | None:

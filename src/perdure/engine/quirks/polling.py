@@ -20,9 +20,11 @@ SWF_WAIT_SECONDS = 1.0
 class ParkedError(BaseException):
     """The call should be tried again; not an ``Exception``, as moto catches those."""
 
-    def __init__(self, *, wait_seconds: float, retry_seconds: float) -> None:
+    def __init__(self, *, wait_seconds: float, retry_seconds: float, changed: bool) -> None:
         super().__init__(f"would wait {wait_seconds:g} s")
         self.wait_seconds, self.retry_seconds = wait_seconds, retry_seconds
+        # Whether the attempt may have changed its store, and so is a call of its own.
+        self.changed = changed
         # The stores it looked at, filled in by who parks it.
         self.touched: frozenset[StoreKey] = frozenset()
 
@@ -54,11 +56,16 @@ def _sqs(module: Any) -> None:
         *arguments: Any,
         **named: Any,
     ) -> Any:
+        # Only messages that are visible are looked at: moved to the dead-letter queue,
+        # held back for their group, or taken for lost.
+        waits = wait_seconds_timeout and PATIENCE.may_park
+        visible = backend.get_queue(queue_name).messages if waits else ()
         found = receive(backend, queue_name, count, 0, *arguments, **named)
         if not found and wait_seconds_timeout and PATIENCE.may_park:
             raise ParkedError(
                 wait_seconds=float(wait_seconds_timeout),
                 retry_seconds=_next_visible_seconds(backend.get_queue(queue_name)),
+                changed=bool(visible),
             )
         return found
 
@@ -79,6 +86,9 @@ def _next_visible_seconds(queue: Any) -> float:
 def _swf(module: Any) -> None:
     def sleep(_: float) -> None:
         if PATIENCE.may_park:
-            raise ParkedError(wait_seconds=SWF_WAIT_SECONDS, retry_seconds=SWF_WAIT_SECONDS)
+            # It moves on what has timed out before it looks for a task.
+            raise ParkedError(
+                wait_seconds=SWF_WAIT_SECONDS, retry_seconds=SWF_WAIT_SECONDS, changed=True
+            )
 
     module.sleep = sleep

@@ -14,6 +14,7 @@ from contextvars import Context, copy_context
 from types import SimpleNamespace
 from typing import Any
 
+from perdure.engine import lock
 from perdure.engine.imports import after_import
 from perdure.engine.lock import ENGINE_LOCK, join, running, sleep, wait_for, waiting
 from perdure.engine.stores import NEVER_STATE, STORES
@@ -88,7 +89,10 @@ def _locked(
         with running(touched):
             if started() in HALTED:
                 return None
-            return context.run(run, *arguments, **named)
+            try:
+                return context.run(run, *arguments, **named)
+            finally:
+                lock.after_thread()
 
     return locked
 

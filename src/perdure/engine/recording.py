@@ -1,0 +1,213 @@
+"""What runs becomes records, in the order in which it ran.
+
+A call that writes is one record: the request with its pins, what came in through
+doors, a digest of its answer.  Replay runs it again.  A call that cannot be run again
+(it started something, or waited for something) is *impure*, and so is whatever a
+thread of moto does: its record holds *after-images* instead, the stores it changed as
+they are when it lets go of the engine lock.  So no change that is not in the journal
+crosses a release of the lock, and there is one log, one order, one cut.
+
+After-images go beyond what was touched: a store that shares an object with a changed
+one comes along, since both must hold the same object after replay, too.
+
+Everything here needs the engine lock.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Sequence
+from hashlib import blake2b
+from typing import Protocol
+
+from perdure.engine import process
+from perdure.engine.calls import Answer, Call
+from perdure.engine.capture import Captured, capture
+from perdure.engine.doors import CallNotes, recording
+from perdure.engine.effects import is_read
+from perdure.engine.loading import StoreLoader, sharing
+from perdure.engine.pins import CLOCK, Pins, pinned
+from perdure.engine.policy import POLICY
+from perdure.engine.process import PROCESS_KEY
+from perdure.engine.quirks.identity import write_visits
+from perdure.engine.quirks.polling import ParkedError
+from perdure.engine.sharing import SHARING
+from perdure.engine.stores import STORES, QuarantinedError
+from perdure.errors import CaptureError, NoRoomError
+from perdure.persistence import record as records
+from perdure.persistence import statefile
+from perdure.persistence.keys import Lsn, StoreKey
+from perdure.persistence.record import CALL, IMAGES, CallRecord, ImagesRecord
+from perdure.persistence.statefile import Graph, Shares, StateFile
+from perdure.persistence.writer import Writer
+
+log = logging.getLogger(__name__)
+
+# What a record holds besides its body: headers, pins, doors.
+OVERHEAD_BYTES = 64 << 10
+PARKED = "parked"
+# No file has this cut: an image's place is its record.
+NO_CUT = Lsn(0)
+Run = Callable[[], Answer]
+Lost = Callable[[StoreKey, CaptureError], None]
+
+
+class Log(Protocol):
+    """Where records go; ``persistence.journal.Journal`` is one."""
+
+    def append(self, kind: int, parts: Sequence[bytes]) -> Lsn:
+        """Append one record; it survives the death of the process when this returns."""
+
+    def room_for(self, size: int) -> bool:
+        """Whether a record of that many bytes surely fits."""
+
+
+class Recorder:
+    """Writes down what the engine runs."""
+
+    def __init__(self, journal: Log, loader: Callable[[], StoreLoader | None], lost: Lost) -> None:
+        """Record into ``journal``.
+
+        Args:
+            journal: Open for appending.
+            loader: What knows the stores on disk, at the time it is asked.
+            lost: Told of a store whose change could not be written down.
+        """
+        self.journal, self.loader, self.lost = journal, loader, lost
+        # What all recorded calls took to run, which is about what replay takes.
+        self.seconds = 0.0
+        # Of the last after-image of each store: an unchanged one is not written again.
+        self._imaged: dict[StoreKey, str] = {}
+
+    def run(self, call: Call, run: Run, touched: set[StoreKey], *, may_park: bool) -> Answer:
+        """Run one call under pins, and append what it did.
+
+        Raises:
+            NoRoomError: The disk is full; the call was not run.
+        """
+        is_write = not is_read(call)
+        if is_write and not self.journal.room_for(len(call.body) + OVERHEAD_BYTES):
+            raise NoRoomError
+        pins, notes = CLOCK.draw(), CallNotes()
+        started = time.perf_counter()
+        outcome: str | None = None
+        try:
+            with pinned(pins), recording(notes):
+                answer = run()
+            outcome = digest_of(answer)
+        except ParkedError as parked:
+            outcome = PARKED if parked.changed else None
+            raise
+        except QuarantinedError:
+            # Once its store is repaired the call would run on; it was refused.
+            notes.impure.append("a store it needs is set aside")
+            raise
+        except Exception as error:
+            outcome = failure_of(error)
+            raise
+        finally:
+            if is_write:
+                self.seconds += time.perf_counter() - started
+            if notes.impure:
+                self.step(touched, f"{call.service.name} {call.operation}: {notes.impure[0]}")
+            elif is_write and outcome is not None and (touched or notes.doors):
+                self._append(call, pins, notes, outcome, may_park=may_park)
+        return answer
+
+    def _append(
+        self, call: Call, pins: Pins, notes: CallNotes, outcome: str, *, may_park: bool
+    ) -> None:
+        self._imaged.clear()
+        parts = records.encode_call(
+            CallRecord(
+                request=request_of(call),
+                body=call.body,
+                clock_us=pins.clock_us,
+                seed=pins.seed,
+                may_park=may_park,
+                doors=tuple(notes.doors),
+                answer=outcome,
+            )
+        )
+        self.journal.append(CALL, parts)
+
+    def step(self, touched: Iterable[StoreKey], reason: str) -> None:
+        """Append after-images of what changed outside of a call that can be run again.
+
+        Stores whose images would say what their last ones said are left out, and so is
+        the record if nothing is left.
+        """
+        process_graph, captured = images(set(touched), self.loader())
+        digests = {key: graph.digest for key, graph in captured.graphs.items()}
+        digests[PROCESS_KEY] = process_graph.digest
+        for key, error in captured.failed.items():
+            self.lost(key, error)
+        if not captured.failed and digests.items() <= self._imaged.items():
+            return
+        self._imaged |= digests
+        record = ImagesRecord(
+            reason=reason,
+            clock_us=CLOCK.draw().clock_us,
+            last_id=SHARING.last,
+            stores=tuple((key, _encode(key, g)) for key, g in sorted(captured.graphs.items())),
+            process=_encode(PROCESS_KEY, process_graph),
+            lost=tuple((key, str(error)) for key, error in captured.failed.items()),
+        )
+        self.journal.append(IMAGES, records.encode_images(record))
+
+
+def images(touched: set[StoreKey], loader: StoreLoader | None) -> tuple[Graph, Captured]:
+    """What may have changed, and what shares objects with it, as graphs of now."""
+    saved = {} if loader is None else loader.shares
+    if process.VISITS:
+        touched |= {StoreKey("iam", account, region) for account, region in write_visits()}
+    living = {key for key, _ in STORES.living()}
+    wanted = touched & living
+    found = Captured()
+    while wanted:
+        fresh = capture(wanted, saved)
+        # They are not on disk as files: the next checkpoint must write them.
+        STORES.dirty |= fresh.graphs.keys()
+        found.graphs |= fresh.graphs
+        found.failed |= fresh.failed
+        shares: dict[StoreKey, Shares] = {**saved, **{k: g.shares for k, g in found.graphs.items()}}
+        pointed = {key for k in found.graphs for key in found.graphs[k].shares.stores}
+        reached = sharing(set(found.graphs) | touched, shares) | pointed
+        wanted = (reached & living) - found.graphs.keys() - found.failed.keys()
+    return Writer(POLICY, SHARING, PROCESS_KEY).dump(process.capture()), found
+
+
+def request_of(call: Call) -> dict[str, object]:
+    """The request as a record has it."""
+    return {
+        "service": call.service.name,
+        "operation": call.operation,
+        "account": call.account,
+        "region": call.region,
+        "access_key": call.access_key,
+        "method": call.method,
+        "scheme": call.scheme,
+        "host": call.host,
+        "path": call.path,
+        "query": call.query,
+        "headers": call.headers,
+        "form": call.form,
+    }
+
+
+def digest_of(answer: Answer) -> str:
+    """What tells an answer from another: BLAKE2b-128 of status, headers and body, hex."""
+    seen = blake2b(digest_size=16)
+    seen.update(repr((answer.status, sorted(answer.headers))).encode())
+    seen.update(answer.body)
+    return seen.hexdigest()
+
+
+def failure_of(error: BaseException) -> str:
+    """What stands for a failure inside moto; messages may hold addresses of objects."""
+    return f"failed: {type(error).__name__}"
+
+
+def _encode(key: StoreKey, graph: Graph) -> bytes:
+    return statefile.encode(StateFile(key, NO_CUT, POLICY.versions(), graph))

@@ -1,0 +1,243 @@
+"""The journal of one server: opened, replayed, written, checkpointed in time.
+
+Between persistence, which keeps records as bytes, and engine, which makes them of
+calls and calls of them.  A checkpoint is due so early that recovery replays about two
+seconds: replaying a call takes about as long as running it did.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+from perdure.config import Config
+from perdure.engine.core import Engine
+from perdure.engine.recording import Lost
+from perdure.errors import ForeignTailError, PerdureError
+from perdure.gateway.recovery import Recovery, replay, report_of
+from perdure.persistence.checkpoint import Checkpointer
+from perdure.persistence.directory import Directory
+from perdure.persistence.journal import Journal
+from perdure.persistence.keys import Lsn, StoreKey
+from perdure.persistence.record import MARK
+from perdure.persistence.tail import Tail, read_tail
+
+log = logging.getLogger(__name__)
+
+# Any of these makes a checkpoint due.
+REPLAY_SECONDS_MAX = 1.0
+JOURNAL_BYTES_MAX = 64 << 20
+RECORDS_MAX = 20_000
+
+
+class Journaling:
+    """Owns the journal of an opened directory.  Methods say if they need the engine lock."""
+
+    def __init__(self, config: Config, engine: Engine, lost: Lost) -> None:
+        self.config, self.engine, self.lost = config, engine, lost
+        self.recovery = Recovery()
+        self.journal: Journal | None = None
+        self._directory: Directory | None = None
+        self._checkpointer: Checkpointer | None = None
+        self._tail: Tail | None = None
+        # Since the last cut: when the first record came, and what replay would take.
+        self._since: float | None = None
+        self._cut_seconds = 0.0
+        self._behind = False
+
+    # ------------------------------------------------------------------ start
+
+    def open(self, directory: Directory, checkpointer: Checkpointer) -> None:
+        """Look at the journal that is there; cut a torn tail.
+
+        Raises:
+            StateError: It is damaged, or of another engine; nothing is replayed.
+        """
+        self._directory, self._checkpointer = directory, checkpointer
+        manifest = checkpointer.manifest
+        self._tail = read_tail(directory, cut=manifest.cut, segment=manifest.journal)
+        self.recovery.verdict, self.recovery.details = self._tail.verdict, self._tail.details
+        running = self.engine.fingerprint()
+        if self.has_tail and self._tail.fingerprint != running:
+            raise ForeignTailError(directory.path, found=self._tail.fingerprint, running=running)
+
+    @property
+    def has_tail(self) -> bool:
+        """Whether there are records behind the checkpoint's cut."""
+        return self._tail is not None and self._tail.last_lsn > self._cut
+
+    @property
+    def last_lsn(self) -> Lsn:
+        """The last LSN on disk when the server started; at least the cut."""
+        return self._cut if self._tail is None else max(self._cut, self._tail.last_lsn)
+
+    @property
+    def _cut(self) -> Lsn:
+        assert self._checkpointer is not None
+        return self._checkpointer.manifest.cut
+
+    def replay(self, shares: dict[StoreKey, Any], *, stop: Callable[[], bool]) -> set[StoreKey]:
+        """Replay the tail.  Needs the engine lock; raises as ``recovery.replay``."""
+        if self._tail is None or not self.has_tail:
+            return set()
+        changed = replay(
+            self._tail,
+            self.engine.replayer(shares),
+            self.recovery,
+            strict=self.config.recovery.value == "strict",
+            stop=stop,
+        )
+        log.info(
+            "replayed %d records up to LSN %d in %.2f s",
+            self.recovery.replayed,
+            self.recovery.last_lsn,
+            self.recovery.seconds,
+        )
+        self._behind = True
+        if self.recovery.divergences:
+            self._keep_aside()
+        return changed
+
+    def _keep_aside(self) -> None:
+        """Copy the checkpoint and the tail: what comes next writes over them."""
+        assert self._directory is not None
+        assert self._checkpointer is not None
+        kept = self._directory.keep_all(
+            sorted(self._checkpointer.manifest.files()), report_of(self.recovery)
+        )
+        self.recovery.details.append(f"checkpoint and tail are kept in {kept}")
+        log.error(
+            "%d calls were answered otherwise when they were replayed; checkpoint and tail "
+            "are kept in %s",
+            len(self.recovery.divergences),
+            kept,
+        )
+
+    def begin(self) -> None:
+        """Open the journal for what comes; record from here on.  Needs the engine lock."""
+        assert self._directory is not None
+        assert self._checkpointer is not None
+        self.journal = Journal.open(
+            self._directory,
+            fingerprint=self.engine.fingerprint(),
+            next_lsn=Lsn(max(self.last_lsn, self._checkpointer.next_cut - 1) + 1),
+            sync=self.config.journal_sync.value,
+            interval_seconds=self.config.journal_sync_interval,
+            on_failure=die,
+        )
+        self.engine.record(self.journal, self.lost)
+
+    def note(self, changed: set[StoreKey]) -> None:
+        """Write down what recovery changed by itself.  Needs the engine lock."""
+        if changed and self.engine.recorder is not None:
+            self.engine.recorder.step(changed, "recovery")
+
+    def discard(self) -> None:
+        """Drop what is left of a journal that nothing goes on with."""
+        assert self._directory is not None
+        if self._tail is not None:
+            self._tail.discard()
+            self._tail = None
+
+    # ------------------------------------------------------------ checkpoints
+
+    def mark(self) -> Lsn | None:
+        """Mark a cut; None without a journal.  Needs the engine lock."""
+        if self.journal is None:
+            return None
+        self._cut_seconds = self._replay_seconds
+        self._since, self._behind = None, False
+        return self.journal.append(MARK, ())
+
+    def is_behind(self) -> bool:
+        """Whether there are records behind the last cut.  Needs the engine lock."""
+        if self.journal is None:
+            return self._behind
+        return self.journal.appended_lsn > self._cut
+
+    def before_publish(self, cut: Lsn) -> None:
+        """All records up to the cut are on disk when this returns."""
+        if self.journal is not None:
+            self.journal.sync_now()
+
+    def after_publish(self, cut: Lsn) -> None:
+        """Retire what the checkpoint holds."""
+        if self.journal is not None:
+            self.journal.retire(cut)
+
+    @property
+    def _replay_seconds(self) -> float:
+        recorder = self.engine.recorder
+        return 0.0 if recorder is None else recorder.seconds
+
+    def is_due(self) -> bool:
+        """Whether a checkpoint should be made now."""
+        journal = self.journal
+        if journal is None or journal.appended_lsn <= self._cut:
+            self._since = None
+            return False
+        now = time.monotonic()
+        self._since = self._since or now
+        return (
+            now - self._since >= self.config.checkpoint_interval
+            or self._replay_seconds - self._cut_seconds >= REPLAY_SECONDS_MAX
+            or journal.appended_lsn - self._cut >= RECORDS_MAX
+            or journal.bytes_since_retired >= JOURNAL_BYTES_MAX
+        )
+
+    # ----------------------------------------------------------------- answers
+
+    async def durable(self) -> None:
+        """With JOURNAL_SYNC=always: until all that was appended so far is on disk."""
+        journal = self.journal
+        if journal is None or self.config.journal_sync.value != "always":
+            return
+        lsn = journal.appended_lsn
+        if journal.durable_lsn >= lsn:
+            return
+        loop = asyncio.get_running_loop()
+        done = loop.create_future()
+
+        def wake() -> None:
+            if not done.done():
+                done.set_result(None)
+
+        journal.when_durable(lsn, lambda: loop.call_soon_threadsafe(wake))
+        await done
+
+    def close(self) -> None:
+        """Sync and close; a clean stop has checkpointed before."""
+        if self.journal is not None:
+            self.engine.stop_recording()
+            self.journal.close()
+            self.journal = None
+
+    def health(self) -> dict[str, Any] | None:
+        """For ``/health``; None without a journal."""
+        journal = self.journal
+        if journal is None:
+            return None
+        return {
+            "sync": self.config.journal_sync.value,
+            "appended_lsn": journal.appended_lsn,
+            "durable_lsn": journal.durable_lsn,
+            "checkpoint_lsn": self._cut,
+            "bytes": journal.bytes_since_retired,
+            "has_room": journal.room_for(0),
+        }
+
+
+def die(error: PerdureError) -> None:
+    """End the process: what it would answer from here on could not be kept.
+
+    Without a save and without waiting: the disk is not to be trusted, and memory is
+    ahead of it.
+    """
+    log.critical("%s (%s); the process stops: every answered call is in the journal", error, error.hint)
+    logging.shutdown()
+    os._exit(error.exit_code)
+
