@@ -26,6 +26,7 @@ from moto.core.request import (
 from werkzeug.exceptions import HTTPException
 
 from perdure.engine.calls import Answer, Call, Headers
+from perdure.engine.lock import ENGINE_LOCK
 from perdure.engine.quirks.identity import ACCOUNT, KEY, REGION
 from perdure.errors import RequestError
 
@@ -62,7 +63,8 @@ class _ObjectRequest(_Request):
 @cache
 def routes_of(module: str) -> tuple[Route, ...]:
     """The module's handlers with what matches their paths, in moto's order."""
-    paths = importlib.import_module(f"moto.{module}.urls").url_paths
+    with ENGINE_LOCK:  # imports are pinned, and so is the clock of all meanwhile
+        paths = importlib.import_module(f"moto.{module}.urls").url_paths
     return tuple((re.compile(path.format("")).match, handler) for path, handler in paths.items())
 
 

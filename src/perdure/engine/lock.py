@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from perdure.engine.doors import DOORS, note_impure
+from perdure.engine.pins import unpinned
 from perdure.engine.stores import STORES
 from perdure.persistence.keys import StoreKey
 
@@ -54,20 +56,26 @@ def waiting() -> Iterator[None]:
     """Let go of the lock while this thread waits, however often it holds it.
 
     A save may come meanwhile; what this call has in hand it may still change, so
-    that counts as touched again.
+    that counts as touched again.  Others have their own pins and doors; the call goes
+    on with a clock later than theirs, and is impure: it is not replayed.
+
+    Raises:
+        EscapeError: This is a replay, in which nobody is waited for.
     """
     if not ENGINE_LOCK._is_owned():
         yield
         return
+    note_impure("it let others run in its middle")
     before_wait()
     mine = STORES.touched
-    held = ENGINE_LOCK._release_save()
-    try:
-        yield
-    finally:
-        ENGINE_LOCK._acquire_restore(held)
-        STORES.touched = mine
-        STORES.dirty |= mine
+    with DOORS.aside(), unpinned(renew_clock=True):
+        held = ENGINE_LOCK._release_save()
+        try:
+            yield
+        finally:
+            ENGINE_LOCK._acquire_restore(held)
+            STORES.touched = mine
+            STORES.dirty |= mine
 
 
 def sleep(seconds: float) -> None:

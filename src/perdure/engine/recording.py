@@ -24,7 +24,7 @@ from typing import Protocol
 from perdure.engine import process
 from perdure.engine.calls import Answer, Call
 from perdure.engine.capture import Captured, capture
-from perdure.engine.doors import CallNotes, recording
+from perdure.engine.doors import DOORS, CallNotes
 from perdure.engine.effects import is_read
 from perdure.engine.loading import StoreLoader, sharing
 from perdure.engine.pins import CLOCK, Pins, pinned
@@ -59,8 +59,11 @@ class Log(Protocol):
     def append(self, kind: int, parts: Sequence[bytes]) -> Lsn:
         """Append one record; it survives the death of the process when this returns."""
 
-    def room_for(self, size: int) -> bool:
+    def room_for(self, payload_bytes: int) -> bool:
         """Whether a record of that many bytes surely fits."""
+
+    def no_room(self) -> NoRoomError:
+        """Why not."""
 
 
 class Recorder:
@@ -88,12 +91,12 @@ class Recorder:
         """
         is_write = not is_read(call)
         if is_write and not self.journal.room_for(len(call.body) + OVERHEAD_BYTES):
-            raise NoRoomError
+            raise self.journal.no_room()
         pins, notes = CLOCK.draw(), CallNotes()
         started = time.perf_counter()
         outcome: str | None = None
         try:
-            with pinned(pins), recording(notes):
+            with pinned(pins), DOORS.open() as notes:
                 answer = run()
             outcome = digest_of(answer)
         except ParkedError as parked:

@@ -19,7 +19,7 @@ from pathlib import Path
 from perdure.engine import process
 from perdure.engine.calls import Call
 from perdure.engine.dispatch import dispatch
-from perdure.engine.doors import DoorMismatchError, OutwardError, replaying
+from perdure.engine.doors import DOORS, DivergenceError
 from perdure.engine.loading import StoreLoader, sharing
 from perdure.engine.lock import running
 from perdure.engine.pins import CLOCK, Pins, pinned
@@ -86,7 +86,7 @@ class Replayer:
                 found = self._run(call_of(record), record)
             except QuarantinedError as error:
                 found = f"{error.key} is set aside"
-            except (DoorMismatchError, OutwardError, LookupError, TypeError) as error:
+            except (DivergenceError, LookupError, TypeError) as error:
                 found = str(error) or repr(error)
         if found == record.answer:
             return None
@@ -96,7 +96,7 @@ class Replayer:
         pins = Pins(record.clock_us, record.seed)
         PATIENCE.may_park = record.may_park
         try:
-            with pinned(pins), replaying(record.doors):
+            with pinned(pins), DOORS.open(record.doors):
                 if process.VISITS and call.service.module == "iam":
                     write_visits()
                 return digest_of(dispatch(call))

@@ -19,6 +19,8 @@ from typing import Any
 from moto.core.base_backend import AccountSpecificBackend, BackendDict, BaseBackend
 from moto.settings import allow_unknown_region
 
+from perdure.engine.doors import DOORS
+from perdure.engine.pins import pinned_creation, unpinned
 from perdure.persistence.keys import StoreKey
 
 Loader = Callable[[StoreKey], None]
@@ -94,7 +96,9 @@ class Stores:
             if self.constructing is not None:
                 self.constructing(key)
             elif self.loader is not None:
-                self.loader(key)
+                # Whether it was loaded already is no part of the call.
+                with DOORS.aside(), unpinned():
+                    self.loader(key)
             found: BaseBackend | None = dict.get(regions, region)
             if found is not None:
                 return found
@@ -201,10 +205,15 @@ def import_table(module: str) -> BackendDict[Any]:
 
 
 def create(regions: AccountSpecificBackend[Any], region: str) -> BaseBackend:
-    """Construct a store as moto does; else ``UnknownRegionError``."""
+    """Construct a store as moto does; else ``UnknownRegionError``.
+
+    What it draws, and the times in it, follow from its key: a call that is replayed may
+    find it there already, made by a read that is in no journal.
+    """
     if region not in regions.regions and not allow_unknown_region():
         raise UnknownRegionError(region)
-    backend = STORES.construct(regions, region)
+    with pinned_creation(StoreKey(_module(regions), regions.account_id, region)):
+        backend = STORES.construct(regions, region)
     # Its constructor may have looked itself up.
     dict.setdefault(regions, region, backend)
     return dict.__getitem__(regions, region)
@@ -308,14 +317,20 @@ def _create_account(table: BackendDict[Any], account: str) -> None:
         dict.__setitem__(
             table,
             account,
-            AccountSpecificBackend(
-                service_name=table.service_name,
-                account_id=account,
-                backend=table.backend,
-                use_boto3_regions=table._use_boto3_regions,
-                additional_regions=table._additional_regions,
-            ),
+            _new_account(table, account),
         )
     if not any(known is table for known in _tables()):
         BackendDict._instances.append(table)
         _TABLES[module_of(table.backend)] = table
+
+
+def _new_account(table: BackendDict[Any], account: str) -> AccountSpecificBackend[Any]:
+    """It draws an id that is no state, and in a replay it may be there already."""
+    with unpinned():
+        return AccountSpecificBackend(
+            service_name=table.service_name,
+            account_id=account,
+            backend=table.backend,
+            use_boto3_regions=table._use_boto3_regions,
+            additional_regions=table._additional_regions,
+        )

@@ -17,7 +17,7 @@ speed       work moto repeats in every call though it never changes
 
 from __future__ import annotations
 
-from perdure.engine import outward
+from perdure.engine import doors, imports, outward, pins
 from perdure.engine.quirks import (
     beside,
     copies,
@@ -36,6 +36,9 @@ from perdure.engine.quirks import (
 
 def install() -> None:
     """Put all of them in place.  Once per process, before any call."""
+    pins.install()
+    imports.watch()
+    doors.install()
     for quirk in (
         *(identity, tracking, paging, polling, queues, threads),
         *(executions, jobs, beside, copies, order, speed),

@@ -15,6 +15,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from perdure.engine import lock
+from perdure.engine.doors import note_impure
 from perdure.engine.imports import after_import
 from perdure.engine.lock import ENGINE_LOCK, join, running, sleep, wait_for, waiting
 from perdure.engine.stores import NEVER_STATE, STORES
@@ -58,6 +59,7 @@ _original_start = threading.Thread.start
 
 
 def _start(thread: threading.Thread) -> None:
+    note_impure("it started a thread")
     if _is_motos(thread):
         # The state is saved when the server stops; nobody waits for a timer.
         thread.daemon = True
@@ -145,6 +147,7 @@ def _release_while_sending(module: Any) -> None:
     original = module.Session.send
 
     def send(session: Any, *arguments: Any, **named: Any) -> Any:
+        note_impure("it sent an HTTP request")
         with waiting():
             return original(session, *arguments, **named)
 
