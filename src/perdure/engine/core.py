@@ -185,13 +185,20 @@ class Engine:
             needed |= self._loader.shares[key].imports
         SHARING.release(frozenset(needed))
 
-    def load_all(self) -> None:
-        """Load every store that is known and not loaded.  Needs the engine lock."""
-        while STORES.unloaded:
-            key = min(STORES.unloaded)
-            assert STORES.loader is not None
-            STORES.loader(key)
-            assert key not in STORES.unloaded, key
+    def load_all(self) -> set[StoreKey]:
+        """Load every store that is known and not loaded.  Needs the engine lock.
+
+        Returns:
+            Those that were changed by it: what ran in them had ended.
+        """
+        with running() as touched:
+            while STORES.unloaded:
+                key = min(STORES.unloaded)
+                assert STORES.loader is not None
+                STORES.loader(key)
+                assert key not in STORES.unloaded, key
+        STORES.revived = False
+        return set(touched)
 
     def changed(self) -> set[StoreKey]:
         """Living stores that may have changed since ``capture``.  Needs the engine lock.

@@ -18,7 +18,6 @@ from moto.core.base_backend import BaseBackend
 
 from perdure.engine import runtimes
 from perdure.engine.capture import KEPT
-from perdure.engine.doors import note_impure
 from perdure.engine.policy import POLICY, lay_over
 from perdure.engine.sharing import SHARING
 from perdure.engine.stores import STORES, QuarantinedError, create, import_table
@@ -133,7 +132,7 @@ class StoreLoader:
                 return
             if changed:
                 STORES.touch(key)
-                note_impure(f"what ran in {key} ended with its process")
+                STORES.revived = True
 
     def _construct_all(self, key: StoreKey) -> bool:
         """Read the files and construct a fresh store for each; whether all could be."""

@@ -79,7 +79,8 @@ class Clock:
 
     def __init__(self, now: Callable[[], int] = now_us) -> None:
         self._now = now
-        self._last_us = 0
+        # The last clock that was drawn or seen, microseconds since the epoch, UTC.
+        self.last_us = 0
 
     def draw(self) -> Pins:
         """Pins for a new call: a clock later than any drawn or seen, a seed of real entropy.
@@ -87,12 +88,12 @@ class Clock:
         A clock that the host sets back, or two calls in one microsecond, move it on by
         one microsecond at a time.
         """
-        self._last_us = max(self._now(), self._last_us + 1)
-        return Pins(self._last_us, int.from_bytes(_real_urandom(SEED_BYTES)))
+        self.last_us = max(self._now(), self.last_us + 1)
+        return Pins(self.last_us, int.from_bytes(_real_urandom(SEED_BYTES)))
 
     def advance(self, clock_us: int) -> None:
         """Note a clock of the past (recovery): what is drawn from here on is later."""
-        self._last_us = max(self._last_us, clock_us)
+        self.last_us = max(self.last_us, clock_us)
 
 
 CLOCK = Clock()

@@ -174,7 +174,8 @@ class Replayer:
         self.loader.fetch = self._fetch
         with running() as touched:
             self.loader.revive(dict(STORES.living()))
-            return set(touched)
+        STORES.revived = False
+        return set(touched)
 
 
 def call_of(record: CallRecord) -> Call:

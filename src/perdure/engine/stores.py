@@ -19,7 +19,7 @@ from typing import Any
 from moto.core.base_backend import AccountSpecificBackend, BackendDict, BaseBackend
 from moto.settings import allow_unknown_region
 
-from perdure.engine.doors import DOORS
+from perdure.engine.doors import DOORS, note_impure
 from perdure.engine.pins import pinned_creation, unpinned
 from perdure.persistence.keys import StoreKey
 
@@ -66,6 +66,8 @@ class Stores:
         # While a loader constructs fresh stores, a look-up of another unloaded
         # one adds it to the work instead of starting a load within the load.
         self.constructing: Callable[[StoreKey], None] | None = None
+        # Whether a load has finished what ran when its store was saved.
+        self.revived = False
         # Stores that are about to be loaded anew in place: others point to them.
         self._husks: dict[StoreKey, BaseBackend] = {}
 
@@ -99,6 +101,9 @@ class Stores:
                 # Whether it was loaded already is no part of the call.
                 with DOORS.aside(), unpinned():
                     self.loader(key)
+                if self.revived:
+                    self.revived = False
+                    note_impure("what ran in a store it loaded had ended with its process")
             found: BaseBackend | None = dict.get(regions, region)
             if found is not None:
                 return found

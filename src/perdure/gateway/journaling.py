@@ -12,9 +12,10 @@ import logging
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
-from perdure.config import Config
+from perdure.config import Config, RecoveryPolicy
 from perdure.engine.core import Engine
 from perdure.engine.recording import Lost
 from perdure.errors import ForeignTailError, PerdureError
@@ -23,7 +24,10 @@ from perdure.persistence.checkpoint import Checkpointer
 from perdure.persistence.directory import Directory
 from perdure.persistence.journal import Journal
 from perdure.persistence.keys import Lsn, StoreKey
+from perdure.persistence.manifest import NAME as MANIFEST
+from perdure.persistence.manifest import Manifest
 from perdure.persistence.record import MARK
+from perdure.persistence.segment import FOLDER
 from perdure.persistence.tail import Tail, read_tail
 
 log = logging.getLogger(__name__)
@@ -32,6 +36,8 @@ log = logging.getLogger(__name__)
 REPLAY_SECONDS_MAX = 1.0
 JOURNAL_BYTES_MAX = 64 << 20
 RECORDS_MAX = 20_000
+# What a checkpoint may need while the journal it will retire is still there.
+HEADROOM_BYTES = 16 << 20
 
 
 class Journaling:
@@ -47,7 +53,6 @@ class Journaling:
         # Since the last cut: when the first record came, and what replay would take.
         self._since: float | None = None
         self._cut_seconds = 0.0
-        self._behind = False
 
     # ------------------------------------------------------------------ start
 
@@ -58,27 +63,45 @@ class Journaling:
             StateError: It is damaged, or of another engine; nothing is replayed.
         """
         self._directory, self._checkpointer = directory, checkpointer
-        manifest = checkpointer.manifest
-        self._tail = read_tail(directory, cut=manifest.cut, segment=manifest.journal)
-        self.recovery.verdict, self.recovery.details = self._tail.verdict, self._tail.details
+        self._tail = self._read_tail()
+        self.recovery.verdict = self._tail.verdict
+        if self._tail.torn is not None:
+            self.recovery.details.append(str(self._tail.torn))
+            log.warning("%s", self._tail.torn)
         running = self.engine.fingerprint()
-        if self.has_tail and self._tail.fingerprint != running:
-            raise ForeignTailError(directory.path, found=self._tail.fingerprint, running=running)
+        for path, found in self._tail.fingerprints():
+            if found != running:
+                raise ForeignTailError(path, found=found, running=running)
 
-    @property
-    def has_tail(self) -> bool:
-        """Whether there are records behind the checkpoint's cut."""
-        return self._tail is not None and self._tail.last_lsn > self._cut
+    def _read_tail(self) -> Tail:
+        directory, manifest = self._opened()
+        return read_tail(
+            directory.path,
+            cut=manifest.cut,
+            instance=directory.origin[0],
+            segment=manifest.segment,
+            known_durable=0 if manifest.segment is None else manifest.cut,
+            files=directory.files,
+        )
 
-    @property
-    def last_lsn(self) -> Lsn:
-        """The last LSN on disk when the server started; at least the cut."""
-        return self._cut if self._tail is None else max(self._cut, self._tail.last_lsn)
+    def _opened(self) -> tuple[Directory, Manifest]:
+        assert self._directory is not None
+        assert self._checkpointer is not None
+        return self._directory, self._checkpointer.manifest
 
     @property
     def _cut(self) -> Lsn:
-        assert self._checkpointer is not None
-        return self._checkpointer.manifest.cut
+        return self._opened()[1].cut
+
+    @property
+    def has_tail(self) -> bool:
+        """Whether there were records behind the checkpoint's cut at the start."""
+        return self._tail is not None and self._tail.count > 0
+
+    @property
+    def last_lsn(self) -> Lsn:
+        """The last LSN on disk at the start; at least the cut."""
+        return Lsn(self._cut if self._tail is None else self._tail.next_lsn - 1)
 
     def replay(self, shares: dict[StoreKey, Any], *, stop: Callable[[], bool]) -> set[StoreKey]:
         """Replay the tail.  Needs the engine lock; raises as ``recovery.replay``."""
@@ -88,7 +111,7 @@ class Journaling:
             self._tail,
             self.engine.replayer(shares),
             self.recovery,
-            strict=self.config.recovery.value == "strict",
+            strict=self.config.recovery is RecoveryPolicy.STRICT,
             stop=stop,
         )
         log.info(
@@ -97,36 +120,38 @@ class Journaling:
             self.recovery.last_lsn,
             self.recovery.seconds,
         )
-        self._behind = True
         if self.recovery.divergences:
             self._keep_aside()
         return changed
 
     def _keep_aside(self) -> None:
         """Copy the checkpoint and the tail: what comes next writes over them."""
-        assert self._directory is not None
-        assert self._checkpointer is not None
-        kept = self._directory.keep_all(
-            sorted(self._checkpointer.manifest.files()), report_of(self.recovery)
+        directory, manifest = self._opened()
+        assert self._tail is not None
+        segments = [f"{FOLDER}/{live.path.name}" for live in self._tail.segments]
+        kept = directory.keep_all(
+            sorted(manifest.files() | {MANIFEST, *segments}), report_of(self.recovery)
         )
         self.recovery.details.append(f"checkpoint and tail are kept in {kept}")
         log.error(
             "%d calls were answered otherwise when they were replayed; checkpoint and tail "
-            "are kept in %s",
+            "are kept in %s; compare, then `perdure state reset SERVICE` or go on",
             len(self.recovery.divergences),
             kept,
         )
 
     def begin(self) -> None:
         """Open the journal for what comes; record from here on.  Needs the engine lock."""
-        assert self._directory is not None
-        assert self._checkpointer is not None
+        directory, manifest = self._opened()
+        assert self._tail is not None
         self.journal = Journal.open(
-            self._directory,
+            directory.path,
+            after=replace(self._tail, cut=max(manifest.cut, self._tail.cut)),
             fingerprint=self.engine.fingerprint(),
-            next_lsn=Lsn(max(self.last_lsn, self._checkpointer.next_cut - 1) + 1),
             sync=self.config.journal_sync.value,
-            interval_seconds=self.config.journal_sync_interval,
+            interval=self.config.journal_sync_interval,
+            headroom_bytes=HEADROOM_BYTES,
+            files=directory.files,
             on_failure=die,
         )
         self.engine.record(self.journal, self.lost)
@@ -136,31 +161,26 @@ class Journaling:
         if changed and self.engine.recorder is not None:
             self.engine.recorder.step(changed, "recovery")
 
-    def discard(self) -> None:
-        """Drop what is left of a journal that nothing goes on with."""
-        assert self._directory is not None
-        if self._tail is not None:
-            self._tail.discard()
-            self._tail = None
-
     # ------------------------------------------------------------ checkpoints
 
-    def mark(self) -> Lsn | None:
-        """Mark a cut; None without a journal.  Needs the engine lock."""
+    def mark(self) -> tuple[Lsn, Lsn] | None:
+        """Mark a cut: its LSN, and the segment it is in.  Needs the engine lock.
+
+        None without a journal.
+        """
         if self.journal is None:
             return None
-        self._cut_seconds = self._replay_seconds
-        self._since, self._behind = None, False
-        return self.journal.append(MARK, ())
+        self._cut_seconds, self._since = self._replay_seconds, None
+        lsn = self.journal.append(MARK, ())
+        return lsn, self.journal.active_first
 
     def is_behind(self) -> bool:
         """Whether there are records behind the last cut.  Needs the engine lock."""
-        if self.journal is None:
-            return self._behind
-        return self.journal.appended_lsn > self._cut
+        last = self.last_lsn if self.journal is None else self.journal.appended_lsn
+        return last > self._cut
 
-    def before_publish(self, cut: Lsn) -> None:
-        """All records up to the cut are on disk when this returns."""
+    def before_publish(self) -> None:
+        """All that was appended is on disk when this returns."""
         if self.journal is not None:
             self.journal.sync_now()
 
@@ -227,7 +247,7 @@ class Journaling:
             "durable_lsn": journal.durable_lsn,
             "checkpoint_lsn": self._cut,
             "bytes": journal.bytes_since_retired,
-            "has_room": journal.room_for(0),
+            "shortage": journal.shortage,
         }
 
 

@@ -127,15 +127,16 @@ class Lifecycle:
         if not self.enabled:
             return
         with ENGINE_LOCK:
-            self.engine.calls = self.checkpointer.manifest.cut
+            # Above the tail's even while that is not replayed: no number is used twice.
+            self.engine.calls = self._journaling.last_lsn
             self.engine.advance_clock(self.checkpointer.manifest.clock_us)
-            if self.config.snapshot_load_strategy is LoadStrategy.MANUAL:
-                self._detached = bool(self.checkpointer.manifest.stores)
+            tail = self._journaling.has_tail
+            manual = self.config.snapshot_load_strategy is LoadStrategy.MANUAL
+            self._detached = manual and (bool(self.checkpointer.manifest.stores) or tail)
+            if self._detached:
                 self.engine.know({}, self.checkpointer.read, self._report_quarantine, self._last_id)
             else:
                 self._make_known()
-                if self.config.snapshot_load_strategy is LoadStrategy.ON_STARTUP:
-                    self.engine.load_all()
                 self._recover()
         self._restored = True
         if not self._detached:
@@ -146,7 +147,8 @@ class Lifecycle:
     def _recover(self) -> None:
         """Replay the tail, and go on writing behind it.  Needs the engine lock."""
         changed = self._journaling.replay(self._shares, stop=lambda: self.stopping())
-        self.engine.calls = max(self.engine.calls, self._journaling.last_lsn)
+        if self.config.snapshot_load_strategy is LoadStrategy.ON_STARTUP:
+            changed |= self.engine.load_all()
         if self.config.snapshot_save_strategy is SaveStrategy.JOURNAL:
             self._journaling.begin()
             self._journaling.note(changed)
@@ -155,7 +157,6 @@ class Lifecycle:
         """Let a checkpoint hold what was replayed, where no journal goes on to hold it."""
         if self.journal is None and self._journaling.has_tail:
             self.save()
-            self._journaling.discard()
 
     def close(self) -> None:
         """Save what the strategy says, and give the directory back."""
@@ -270,16 +271,18 @@ class Lifecycle:
             self._publishing = frozenset(wanted)
             captured = self.engine.capture(wanted)
             self._publishing |= captured.graphs.keys()
+            lsn, segment = self._choose_cut()
             cut = Cut(
-                self._choose_cut(),
+                lsn,
                 captured.graphs,
                 (PROCESS_KEY, process),
                 self.engine.last_id,
                 self.engine.versions(),
+                segment,
                 self.engine.clock_us,
             )
         try:
-            self._journaling.before_publish(cut.cut)
+            self._journaling.before_publish()
             written = self.checkpointer.publish(cut, replace=self._detached)
         except BaseException:
             with ENGINE_LOCK:
@@ -300,15 +303,18 @@ class Lifecycle:
         self._journaling.after_publish(cut.cut)
         return Saved(written, dict(captured.failed))
 
-    def _choose_cut(self) -> Lsn:
-        """The cut of a checkpoint that captures now.  Needs the engine lock.
+    def _choose_cut(self) -> tuple[Lsn, Lsn | None]:
+        """The cut of a checkpoint that captures now, and its segment.  Needs the engine lock.
 
         Every cut has its own number: a thread may have changed state without a call.
         With a journal it is the LSN of a record that marks the place.
         """
         marked = self._journaling.mark()
-        self.engine.calls = marked or max(self.engine.calls, self.checkpointer.next_cut)
-        return Lsn(self.engine.calls)
+        if marked is not None:
+            self.engine.calls = marked[0]
+            return marked
+        self.engine.calls = max(self.engine.calls, self.checkpointer.next_cut)
+        return Lsn(self.engine.calls), None
 
     def _is_saved(self, process: Graph) -> bool:
         saved = self.checkpointer.manifest.process

@@ -22,7 +22,8 @@ from perdure.engine.replaying import Divergence, Replayer
 from perdure.errors import CorruptionError, RecoveryStoppedError, ReplayError
 from perdure.persistence.keys import Lsn, StoreKey
 from perdure.persistence.record import CALL, IMAGES, MARK, decode_call, decode_images
-from perdure.persistence.tail import Tail, TailRecord
+from perdure.persistence.segment import Record
+from perdure.persistence.tail import Tail
 
 log = logging.getLogger(__name__)
 
@@ -93,7 +94,7 @@ def replay(
         RecoveryStoppedError: ``stop`` said so; nothing on disk was changed.
     """
     started = said = time.monotonic()
-    for record in tail:
+    for record in tail.records():
         if stop():
             raise RecoveryStoppedError(recovery.replayed)
         _replay_one(record, replayer, recovery, strict=strict)
@@ -107,7 +108,7 @@ def replay(
 
 
 def _replay_one(
-    record: TailRecord, replayer: Replayer, recovery: Recovery, *, strict: bool
+    record: Record, replayer: Replayer, recovery: Recovery, *, strict: bool
 ) -> None:
     if record.kind == MARK:
         return
