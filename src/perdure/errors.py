@@ -5,11 +5,13 @@
     ├── ListenError · NotRunningError · TimeoutExpiredError · AlreadyRunningError
     ├── RunDirectoryError · NoLogError · RefusedError · StartError      10-19: the command line
     ├── RequestError           one call is refused; the process goes on
-    └── StateError 20-39       the state directory cannot be used as it is
+    └── StateError 20-49       the state directory cannot be used as it is
         ├── LockedError · ForeignDirectoryError · UnusableDirectoryError
         ├── FormatVersionError · NewerVersionError
         ├── CorruptionError
-        ├── HostileStateError
+        │   ├── LostManifestError · HostileStateError
+        │   └── CorruptRecordError · MissingSegmentError · ForeignSegmentError
+        ├── ForeignTailError · NoRoomError
         ├── DurabilityError
         ├── LoadError
         ├── CaptureError
@@ -25,6 +27,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 
@@ -236,6 +239,11 @@ def repair_hint(path: Path) -> str:
     return "restore the file from a backup; `perdure check DIR` says what else is damaged"
 
 
+def journal_hint(path: Path) -> str:
+    """What to do about a journal that lacks or spoils what was durable."""
+    return f"restore {path} from a backup; `perdure check DIR` says what else is damaged"
+
+
 class CorruptionError(StateError):
     """Bytes on disk are not what was written, and no crash explains it."""
 
@@ -271,6 +279,77 @@ class HostileStateError(CorruptionError):
             if is_of_a_store(path)
             else "do not use this directory; restore the file from a backup of your own"
         )
+
+
+class CorruptRecordError(CorruptionError):
+    """A journal record that was durable is not what was written.
+
+    A crash cannot cause this: what a crash leaves is a torn tail, which is a normal end
+    and no error.  So nothing is skipped or cut; a later record may depend on this one.
+    """
+
+    exit_code = 38
+
+    def __init__(
+        self, path: Path, what: str, *, offset: int, lsn: int, expected: object, found: object
+    ) -> None:
+        super().__init__(
+            path, f"record {lsn} at byte {offset}: {what}", expected=expected, found=found
+        )
+        self.offset, self.lsn = offset, lsn
+        self.hint = journal_hint(path)
+
+
+class MissingSegmentError(CorruptionError):
+    """Records of the journal that were durable are not there: a gap, or no such file."""
+
+    exit_code = 39
+
+    def __init__(self, path: Path, *, lsn: int, found: object) -> None:
+        super().__init__(path, "journal", expected=f"record {lsn}", found=found)
+        self.lsn = lsn
+        self.hint = journal_hint(path)
+
+
+class ForeignTailError(StateError):
+    """Another engine wrote the tail of the journal, so replay would answer differently.
+
+    Args:
+        path: The segment.
+        found: The fingerprint in its header, by name.
+        running: The fingerprint of this engine.
+    """
+
+    exit_code = 40
+
+    def __init__(self, path: Path, *, found: Mapping[str, str], running: Mapping[str, str]) -> None:
+        names = sorted(n for n in {*found, *running} if found.get(n) != running.get(n))
+        theirs = ", ".join(f"{name} {found.get(name, 'unknown')}" for name in names)
+        ours = ", ".join(f"{name} {running.get(name, 'unknown')}" for name in names)
+        super().__init__(f"{path}: written under {theirs}; this is {ours}")
+        self.path, self.found, self.running = path, dict(found), dict(running)
+        self.hint = f"start with {theirs} and stop cleanly (`perdure stop`); then start this one"
+
+
+class ForeignSegmentError(CorruptionError):
+    """A segment of another state directory lies in this one's journal."""
+
+    exit_code = 42
+
+    def __init__(self, path: Path, *, instance: str, found: str) -> None:
+        super().__init__(path, "instance", expected=instance, found=found)
+        self.hint = f"move {path} back to the directory it is from; then `perdure check DIR`"
+
+
+class NoRoomError(StateError):
+    """The disk is too full to take another write; reads go on."""
+
+    exit_code = 41
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path}: no room for writes: {reason}")
+        self.path, self.reason = path, reason
+        self.hint = "free space on that disk; writes go on by themselves within seconds"
 
 
 class DurabilityError(StateError):

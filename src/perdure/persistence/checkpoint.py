@@ -34,13 +34,17 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """The state of one instant, in memory."""
+    """The state of one instant, in memory.
+
+    ``segment`` is the journal's ``active_first`` at that instant; None = no journal.
+    """
 
     cut: Lsn
     graphs: Mapping[StoreKey, Graph]
     process: tuple[StoreKey, Graph]
     last_id: int
     written_by: Mapping[str, str]
+    segment: Lsn | None = None
 
 
 class Checkpointer:
@@ -107,7 +111,7 @@ class Checkpointer:
         for folder in {(self.directory.path / entry.file).parent for entry in (*fresh, process)}:
             self.directory.files.sync_folder(folder, what="state")
         stores = {**old.stores, **{entry.key: entry for entry in fresh}}
-        new = Manifest(cut.cut, now, cut.last_id, cut.written_by, stores, process)
+        new = Manifest(cut.cut, now, cut.last_id, cut.written_by, stores, process, cut.segment)
         self._make_live(new, aside=self.manifest.files() if replace else set())
         return [entry.key for entry in fresh]
 

@@ -4,6 +4,7 @@
       perdure.json     format version, instance id, created, version that created it
       LOCK             flock of the one process that may write
       manifest.json    the live checkpoint
+      journal/         what was called since, in segments (``segment``, ``journal``, ``tail``)
       api_states/      one file per store, named by its cut
       quarantine/      what was set aside; never deleted
 

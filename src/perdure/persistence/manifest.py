@@ -60,7 +60,11 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """One checkpoint: a cut, and the files that hold it."""
+    """One checkpoint: a cut, and the files that hold it.
+
+    ``segment`` is the first LSN of the journal's segment that was live at the cut, at
+    most ``cut`` + 1; None = there was no journal.  So a journal that is gone is noticed.
+    """
 
     cut: Lsn = NOTHING
     saved_at: str = ""
@@ -68,6 +72,7 @@ class Manifest:
     written_by: Mapping[str, str] = field(default_factory=dict)
     stores: Mapping[StoreKey, Entry] = field(default_factory=dict)
     process: Entry | None = None
+    segment: Lsn | None = None
 
     @property
     def entries(self) -> list[Entry]:
@@ -148,6 +153,7 @@ def _out(manifest: Manifest) -> dict[str, Any]:
         "saved_at": manifest.saved_at,
         "last_id": manifest.last_id,
         "written_by": dict(manifest.written_by),
+        "journal": None if manifest.segment is None else {"segment": manifest.segment},
         "process": None if manifest.process is None else _entry_out(manifest.process),
         "stores": [_entry_out(entry) for entry in manifest.entries],
     }
@@ -175,7 +181,19 @@ def _in(inner: Fields) -> Manifest:
         written_by=inner.texts("written_by"),
         process=process,
         stores=stores,
+        segment=_segment(inner, cut),
     )
+
+
+def _segment(inner: Fields, cut: Lsn) -> Lsn | None:
+    """Which segment was live; a manifest from before there was a journal does not say."""
+    if inner.values.get("journal") is None:
+        return None
+    journal = inner.inner("journal")
+    found = journal.integer("segment", least=1)
+    if found > cut + 1:
+        raise journal.refusal("segment", f"at most {cut + 1}, behind the cut", found)
+    return Lsn(found)
 
 
 def _saved_at(row: Fields) -> str:
