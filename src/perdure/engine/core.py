@@ -17,7 +17,7 @@ import moto.settings
 
 from perdure.engine import outward, process, quirks, runtimes, stores
 from perdure.engine.calls import Answer, Call
-from perdure.engine.capture import Captured, capture
+from perdure.engine.capture import Capture, Captured, capture
 from perdure.engine.dispatch import dispatch, routes_of
 from perdure.engine.loading import Fetch, Report, StoreLoader, connected
 from perdure.engine.lock import running
@@ -155,6 +155,17 @@ class Engine:
             write_visits()
         wanted = self.changed() if keys is None else keys
         return capture(wanted, {} if self._loader is None else self._loader.shares)
+
+    def begin_capture(self, keys: set[StoreKey], *, budget_seconds: float | None) -> Capture:
+        """Capture what fits into the budget now, for ``Capture.finish`` to do the rest.
+
+        Needs the engine lock, until ``finish`` was called or a child was forked for it.
+        """
+        if process.VISITS:
+            write_visits()
+        work = Capture({} if self._loader is None else self._loader.shares)
+        work.begin(keys, budget_seconds=budget_seconds)
+        return work
 
     def capture_process(self) -> Graph:
         """The state that belongs to no store.  Needs the engine lock."""

@@ -8,8 +8,8 @@
                              ON_REQUEST   each store at its first use
                              MANUAL       only when asked
 
-What a save sees is one instant: stores are captured under the engine lock, then
-written without it.  Saves never overlap.
+What a save sees is one instant: stores are captured under the engine lock, large ones
+in a child forked under it (``cuts.py``), then written without it.  Saves never overlap.
 """
 
 from __future__ import annotations
@@ -25,10 +25,11 @@ from perdure import __version__
 from perdure.config import Config, LoadStrategy, SaveStrategy
 from perdure.engine import coverage
 from perdure.engine.core import Engine, stores_by_state
+from perdure.engine.forked import ChildError
 from perdure.engine.lock import ENGINE_LOCK
-from perdure.engine.process import PROCESS_KEY
 from perdure.errors import LoadError, NotRestoredError, PerdureError, StateError
-from perdure.persistence.checkpoint import Checkpointer, Cut
+from perdure.gateway import cuts
+from perdure.persistence.checkpoint import Checkpointer
 from perdure.persistence.directory import Directory, open_directory
 from perdure.persistence.files import Files
 from perdure.persistence.keys import Lsn, StoreKey
@@ -59,6 +60,8 @@ class Lifecycle:
         # What each saved store shares; the engine reads it, saves update it.
         self._shares: dict[StoreKey, Shares] = {}
         self._saving = threading.Lock()
+        # Set when the server stops: nobody waits for a call any more, but for the end.
+        self._hurry = threading.Event()
         # Before that a save would replace what is on disk by next to nothing.
         self._restored = False
         # Captured, so no longer dirty, and not on disk yet.
@@ -119,10 +122,15 @@ class Lifecycle:
         if self.phase == "initializing":
             self.phase = "initialized"
 
+    def finish_soon(self) -> None:
+        """The server stops: a save that runs in a child has seconds left, none starts one."""
+        self._hurry.set()
+
     def close(self) -> None:
         """Save what the strategy says, and give the directory back."""
         if self._directory is None:
             return
+        self.finish_soon()
         try:
             by_itself = self.config.snapshot_save_strategy is not SaveStrategy.MANUAL
             if by_itself and self._restored:
@@ -201,28 +209,34 @@ class Lifecycle:
             log.warning(self.reason)
 
     def _save(self, *, everything: bool) -> Saved:
+        try:
+            return self._save_once(everything=everything, apart=not self._hurry.is_set())
+        except ChildError as error:
+            # All it did is thrown away, so this is a save like any other, at its own cut.
+            log.warning("a forked capture came to nothing, capturing in process: %s", error)
+            return self._save_once(everything=everything, apart=False)
+
+    def _save_once(self, *, everything: bool, apart: bool) -> Saved:
         with ENGINE_LOCK:
             process = self.engine.capture_process()
             wanted = self.engine.living() if everything else self.engine.changed()
             if not wanted and self._is_saved(process):
                 return Saved()
             self._publishing = frozenset(wanted)
-            captured = self.engine.capture(wanted)
-            self._publishing |= captured.graphs.keys()
-            # A thread may have changed state without a call: every cut has its own number.
-            self.engine.calls = max(self.engine.calls, self.checkpointer.next_cut)
-            cut = Cut(
-                Lsn(self.engine.calls),
-                captured.graphs,
-                (PROCESS_KEY, process),
-                self.engine.last_id,
-                self.engine.versions(),
+            taken = cuts.take(
+                self.engine,
+                self.checkpointer,
+                cuts.Instant(self._choose_cut(), wanted, process, replace=self._detached),
+                apart=apart,
             )
+            self._publishing |= taken.keys
         try:
+            cut = taken.complete(self._hurry)
             written = self.checkpointer.publish(cut, replace=self._detached)
         except BaseException:
             with ENGINE_LOCK:
-                self.engine.changed_again(captured.graphs.keys())
+                self.engine.changed_again(taken.keys)
+            taken.discard()
             raise
         finally:
             self._publishing = frozenset()
@@ -233,7 +247,13 @@ class Lifecycle:
                     self._shares, self.checkpointer.read, self._report_quarantine, self._last_id
                 )
         self._follow_manifest()
-        return Saved(written, dict(captured.failed))
+        return Saved(written, taken.failed)
+
+    def _choose_cut(self) -> Lsn:
+        """The number of the cut about to be taken.  Needs the engine lock, until it is taken."""
+        # A thread may have changed state without a call: every cut has its own number.
+        self.engine.calls = max(self.engine.calls, self.checkpointer.next_cut)
+        return Lsn(self.engine.calls)
 
     def _is_saved(self, process: Graph) -> bool:
         saved = self.checkpointer.manifest.process
