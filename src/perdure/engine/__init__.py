@@ -8,6 +8,8 @@ special     the few types whose objects are not plain state
 policy      what the state codec asks about moto's objects
 sharing     objects that more than one store holds
 capture     living stores to graphs, at one cut
+costs       how long each store took to capture
+forked      work in a forked child, which sees the memory of one instant
 runtimes    what ran in threads, and what becomes of it
 loading     graphs to living stores, with all they refer to
 process     the state that belongs to no store

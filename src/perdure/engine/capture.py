@@ -7,23 +7,31 @@ holds it.  ``capture`` repeats until nothing more is called for.
 
 Stores of one service may share objects too (a VPC peering stands in two regions).
 No class tells those; they are found by comparing what such stores hold.
+
+A capture may be given a budget: then stores it cannot write in that time are left
+for ``finish``, which a forked child can do as well (``gateway/cuts.py``).  The child
+goes on with the same work on its copy of the memory.  What it writes can be used only
+if it came to no decision that the parent does not know: ``finish`` tells.
 """
 
 from __future__ import annotations
 
 import gc
+import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from perdure.engine.costs import COSTS
 from perdure.engine.policy import POLICY, state_of
 from perdure.engine.sharing import SHARING
 from perdure.engine.stores import STORES
 from perdure.errors import CaptureError, StateError
 from perdure.persistence.keys import ExportId, StoreKey
 from perdure.persistence.statefile import Graph, Shares
-from perdure.persistence.writer import Writer
+from perdure.persistence.writer import OutOfTimeError, Writer
 
 ROUNDS_MAX = 100
 # No attribute has this name: below it stands what a file carries for others alone.
@@ -38,10 +46,20 @@ class Captured:
     failed: dict[StoreKey, CaptureError] = field(default_factory=dict)
 
 
-class _Capture:
+class Capture:
+    """One capture under way: ``begin``, then ``finish``; both need the engine lock.
+
+    Between the two no call may run in this process: both halves see one instant.
+    """
+
     def __init__(self, saved: Mapping[StoreKey, Shares]) -> None:
         self.saved = saved
         self.result = Captured()
+        # What ``begin`` did not get to, or could not write in time.
+        self.left: set[StoreKey] = set()
+        # Failures that no object of the state explains.
+        self.unexpected: set[StoreKey] = set()
+        self._deadline: float | None = None
         self.seen_ids: dict[StoreKey, int] = {}
         # Where services have several stores to capture: which of them holds an object.
         self.holders: dict[int, StoreKey] = {}
@@ -51,11 +69,73 @@ class _Capture:
         # that holds them cannot be written, and its file on disk refers to them.
         self.kept: dict[StoreKey, dict[ExportId, Any]] = {}
 
+    def begin(self, wanted: set[StoreKey], *, budget_seconds: float | None) -> None:
+        """Capture what fits into the budget, smallest first; the rest is ``left``.
+
+        Sharing among the captured ones settles here, so that less of it is left to
+        ``finish``.
+
+        Args:
+            wanted: The stores that may have changed.
+            budget_seconds: How long this may take, and a few milliseconds more; None =
+                as long as it takes, and nothing is left.
+        """
+        if budget_seconds is None:
+            self._settle(wanted)
+            self._refuse_dangling()
+            return
+        self.left = COSTS.beyond(wanted, budget_seconds)
+        self._deadline = time.perf_counter() + budget_seconds
+        self._settle(wanted - self.left)
+        self._deadline = None
+        if not self.left:
+            self._refuse_dangling()
+        # It is captured at this instant: what changes it from here on is new.
+        STORES.dirty -= self.left
+
+    def finish(self) -> None:
+        """Capture what is left, in whatever time it takes."""
+        left, self.left = self.left, set()
+        self._settle(left)
+        self._refuse_dangling()
+
+    def finish_apart(self) -> str | None:
+        """As ``finish``, in a forked child, whose decisions die with it.
+
+        Returns:
+            None, or why the parent cannot use what was captured.  ``unexpected`` are
+            then stores it had better not leave to a child again.
+        """
+        before, left = _decisions(), set(self.left)
+        captured = dict(self.result.graphs)
+        self.finish()
+        if self.unexpected:
+            errors = [str(self.result.failed[key]) for key in sorted(self.unexpected)]
+            return "; ".join(errors)
+        if _decisions() != before:
+            return "objects are shared that were not before, or have another home"
+        again = [k for k, graph in self.result.graphs.items() if captured.get(k, graph) != graph]
+        others = self.result.graphs.keys() - captured.keys() - left
+        if again or others:
+            return f"sharing calls for stores captured before: {sorted({*again, *others})}"
+        return None
+
+    def _settle(self, todo: set[StoreKey]) -> None:
+        with _no_collections():
+            for _ in range(ROUNDS_MAX):
+                self.write_all(todo)
+                todo = self.called_for() - self.result.failed.keys() - self.left
+                if not todo:
+                    return
+        for key in todo:
+            reason = f"which store carries an object did not settle in {ROUNDS_MAX} rounds"
+            self.fail(key, CaptureError(str(key), "(shared)", reason))
+
     def write_all(self, keys: set[StoreKey]) -> None:
         """Capture these stores, in an order that does not depend on the process."""
-        counts = Counter(key.module for key in self.result.graphs.keys() | keys)
+        counts = Counter(key.module for key in self.result.graphs.keys() | keys | self.left)
         self.siblings = {module for module, count in counts.items() if count > 1}
-        for key in sorted(keys):
+        for key in COSTS.order(keys) if self._deadline is not None else sorted(keys):
             self.write(key)
 
     def write(self, key: StoreKey) -> None:
@@ -64,6 +144,9 @@ class _Capture:
             STORES.loader(key)
         store = STORES.find(key)
         if store is None:
+            return
+        if self._is_late(key):
+            self._leave(key)
             return
         self.seen_ids[key] = SHARING.last
         try:
@@ -75,14 +158,34 @@ class _Capture:
         # First: what changes it from here on, a revival in another's load for one, is new.
         STORES.dirty.discard(key)
         try:
-            writer = Writer(POLICY, SHARING, key)
-            self.result.graphs[key] = writer.dump(self._attributes(key, store))
-            if key.module in self.siblings:
-                self._compare(key, writer.own_objects())
+            self._dump(key, store)
+        except OutOfTimeError:
+            self._leave(key)
         except CaptureError as error:
             self.fail(key, error)
         except Exception as error:  # noqa: BLE001 - one store must not keep others from being saved
+            self.unexpected.add(key)
             self.fail(key, CaptureError(str(key), "(unknown path)", repr(error)))
+
+    def _dump(self, key: StoreKey, store: Any) -> None:
+        deadline = None if key in COSTS.here else self._deadline
+        writer = Writer(POLICY, SHARING, key, deadline=deadline)
+        with COSTS.noted(key):
+            self.result.graphs[key] = writer.dump(self._attributes(key, store))
+            if key.module in self.siblings:
+                self._compare(key, writer.own_objects())
+
+    def _leave(self, key: StoreKey) -> None:
+        """Forget that writing it was tried: ``finish`` sees it as it will be then."""
+        self.left.add(key)
+        self.result.graphs.pop(key, None)
+        self.seen_ids.pop(key, None)
+
+    def _is_late(self, key: StoreKey) -> bool:
+        """Whether it need not be tried: nothing is left of the budget."""
+        if self._deadline is None or key in COSTS.here:
+            return False
+        return time.perf_counter() > self._deadline
 
     def _attributes(self, key: StoreKey, store: Any) -> dict[str, Any]:
         attributes = state_of(store)
@@ -100,6 +203,7 @@ class _Capture:
                 self.twins |= {key, other}
 
     def fail(self, key: StoreKey, error: CaptureError) -> None:
+        """The store could not be captured: its file stays as it is, and it is changed still."""
         self.result.graphs.pop(key, None)
         self.result.failed[key] = error
         STORES.dirty.add(key)
@@ -184,7 +288,7 @@ class _Capture:
     def _on_disk(self, key: StoreKey) -> Shares:
         return self.saved.get(key, Shares())
 
-    def refuse_dangling(self) -> None:
+    def _refuse_dangling(self) -> None:
         """A store whose shared object could not be saved keeps its old file as well."""
         while True:
             exported: set[ExportId] = set()
@@ -204,6 +308,12 @@ class _Capture:
                 self.fail(key, CaptureError(str(key), "(shared)", reason))
 
 
+def _decisions() -> tuple[Any, ...]:
+    """All that a capture may change besides its result."""
+    stores = frozenset(STORES.unloaded), frozenset(STORES.quarantined)
+    return SHARING.last, dict(SHARING.homes()), *stores, {key for key, _ in STORES.living()}
+
+
 def capture(wanted: set[StoreKey], saved: Mapping[StoreKey, Shares]) -> Captured:
     """Capture ``wanted``, and what sharing calls for besides.  Needs the engine lock.
 
@@ -214,28 +324,19 @@ def capture(wanted: set[StoreKey], saved: Mapping[StoreKey, Shares]) -> Captured
     Returns:
         Graphs of all captured stores, and an error for each that could not be.
     """
+    work = Capture(saved)
+    work.begin(wanted, budget_seconds=None)
+    return work.result
+
+
+@contextmanager
+def _no_collections() -> Iterator[None]:
     # Writing makes short-lived tuples by the million; each would count towards a
     # collection that walks the whole heap.
     collecting = gc.isenabled()
     gc.disable()
     try:
-        return _capture(wanted, saved)
+        yield
     finally:
         if collecting:
             gc.enable()
-
-
-def _capture(wanted: set[StoreKey], saved: Mapping[StoreKey, Shares]) -> Captured:
-    work = _Capture(saved)
-    todo = set(wanted)
-    for _ in range(ROUNDS_MAX):
-        work.write_all(todo)
-        todo = work.called_for() - work.result.failed.keys()
-        if not todo:
-            break
-    else:
-        for key in todo:
-            reason = f"which store carries an object did not settle in {ROUNDS_MAX} rounds"
-            work.fail(key, CaptureError(str(key), "(shared)", reason))
-    work.refuse_dangling()
-    return work.result

@@ -17,7 +17,7 @@ import moto.settings
 
 from perdure.engine import lock, outward, process, quirks, runtimes, stores
 from perdure.engine.calls import Answer, Call
-from perdure.engine.capture import Captured, capture
+from perdure.engine.capture import Capture, Captured, capture
 from perdure.engine.dispatch import dispatch, routes_of
 from perdure.engine.fingerprint import fingerprint
 from perdure.engine.loading import Fetch, Report, StoreLoader, connected
@@ -219,6 +219,17 @@ class Engine:
         wanted = self.changed() if keys is None else keys
         return capture(wanted, {} if self._loader is None else self._loader.shares)
 
+    def begin_capture(self, keys: set[StoreKey], *, budget_seconds: float | None) -> Capture:
+        """Capture what fits into the budget now, for ``Capture.finish`` to do the rest.
+
+        Needs the engine lock, until ``finish`` was called or a child was forked for it.
+        """
+        if process.VISITS:
+            write_visits()
+        work = Capture({} if self._loader is None else self._loader.shares)
+        work.begin(keys, budget_seconds=budget_seconds)
+        return work
+
     def capture_process(self) -> Graph:
         """The state that belongs to no store.  Needs the engine lock."""
         return Writer(POLICY, SHARING, process.PROCESS_KEY).dump(process.capture())
@@ -318,7 +329,11 @@ class Engine:
     def load(self, key: StoreKey) -> None:
         """Load one store and what it refers to, or set it aside.  Needs the engine lock."""
         assert STORES.loader is not None
-        STORES.loader(key)
+        with running():
+            STORES.loader(key)
+            if STORES.revived:
+                STORES.revived = False
+                self.step("a load that ended what ran")
 
     def changed_again(self, keys: Iterable[StoreKey]) -> None:
         """What was captured could not be saved.  Needs the engine lock."""

@@ -8,4 +8,5 @@ pipeline    runs calls one at a time, parks polls, answers errors
 shapes      errors in the shape of each AWS protocol
 internal    /health, /_localstack/...
 lifecycle   when state is loaded and saved
+cuts        how a cut is taken: small stores at once, large ones in a forked child
 """

@@ -10,8 +10,8 @@
                              ON_REQUEST   each store at its first use
                              MANUAL       only when asked
 
-What a save sees is one instant: stores are captured under the engine lock, then
-written without it.  Saves never overlap.
+What a save sees is one instant: stores are captured under the engine lock, large ones
+in a child forked under it (``cuts.py``), then written without it.  Saves never overlap.
 
 A tail of the journal is replayed whatever the strategies say, but for MANUAL loading,
 which leaves it where it is until something is loaded.
@@ -23,18 +23,21 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from perdure import __version__
 from perdure.config import Config, LoadStrategy, SaveStrategy
 from perdure.engine import coverage
 from perdure.engine.core import Engine, stores_by_state
+from perdure.engine.forked import ChildError
 from perdure.engine.lock import ENGINE_LOCK
-from perdure.engine.process import PROCESS_KEY
 from perdure.errors import CaptureError, LoadError, NotRestoredError, PerdureError, StateError
+from perdure.gateway import cuts
 from perdure.gateway.journaling import Journaling
-from perdure.persistence.checkpoint import Checkpointer, Cut
+from perdure.persistence.checkpoint import Checkpointer
 from perdure.persistence.directory import Directory, open_directory
 from perdure.persistence.files import Files
 from perdure.persistence.journal import Journal
@@ -70,6 +73,8 @@ class Lifecycle:
         # What each saved store shares; the engine reads it, saves update it.
         self._shares: dict[StoreKey, Shares] = {}
         self._saving = threading.Lock()
+        # Set when the server stops: nobody waits for a call any more, but for the end.
+        self._hurry = threading.Event()
         # Before that a save would replace what is on disk by next to nothing.
         self._restored = False
         # Captured, so no longer dirty, and not on disk yet.
@@ -158,10 +163,15 @@ class Lifecycle:
         if self.journal is None and self._journaling.has_tail:
             self.save()
 
+    def finish_soon(self) -> None:
+        """The server stops: a save that runs in a child has seconds left, none starts one."""
+        self._hurry.set()
+
     def close(self) -> None:
         """Save what the strategy says, and give the directory back."""
         if self._directory is None:
             return
+        self.finish_soon()
         try:
             by_itself = self.config.snapshot_save_strategy is not SaveStrategy.MANUAL
             if by_itself and self._restored:
@@ -239,7 +249,8 @@ class Lifecycle:
         if by_itself and self._detached:
             self._say_detached()
             return Saved()
-        with self._saving:
+        # While detached nothing is recorded: no call may come between cut and journal.
+        with self._saving, ENGINE_LOCK if self._detached else nullcontext():
             try:
                 saved = self._save(everything=everything)
             except Exception as error:
@@ -262,31 +273,52 @@ class Lifecycle:
             )
             log.warning(self.reason)
 
-    def _save(self, *, everything: bool) -> Saved:
+    def _save(
+        self, *, everything: bool, dropped: frozenset[StoreKey] = frozenset()
+    ) -> Saved:
+        save = partial(self._save_once, everything=everything, dropped=dropped)
+        try:
+            return save(apart=not self._hurry.is_set())
+        except ChildError as error:
+            # All it did is thrown away, so this is a save like any other, at its own cut.
+            log.warning("a forked capture came to nothing, capturing in process: %s", error)
+            return save(apart=False)
+
+    def _save_once(
+        self, *, everything: bool, apart: bool, dropped: frozenset[StoreKey]
+    ) -> Saved:
         with ENGINE_LOCK:
             process = self.engine.capture_process()
             wanted = self.engine.living() if everything else self.engine.changed()
-            if not wanted and self._is_saved(process) and not self._journaling.is_behind():
+            behind = self._journaling.is_behind()
+            if not (wanted or dropped or behind) and self._is_saved(process):
                 return Saved()
             self._publishing = frozenset(wanted)
-            captured = self.engine.capture(wanted)
-            self._publishing |= captured.graphs.keys()
             lsn, segment = self._choose_cut()
-            cut = Cut(
-                lsn,
-                captured.graphs,
-                (PROCESS_KEY, process),
-                self.engine.last_id,
-                self.engine.versions(),
-                segment,
-                self.engine.clock_us,
+            taken = cuts.take(
+                self.engine,
+                self.checkpointer,
+                cuts.Instant(
+                    lsn,
+                    wanted,
+                    process,
+                    replace=self._detached,
+                    segment=segment,
+                    clock_us=self.engine.clock_us,
+                    must_advance=behind,
+                    dropped=dropped,
+                ),
+                apart=apart,
             )
+            self._publishing |= taken.keys
         try:
+            cut = taken.complete(self._hurry)
             self._journaling.before_publish()
             written = self.checkpointer.publish(cut, replace=self._detached)
         except BaseException:
             with ENGINE_LOCK:
-                self.engine.changed_again(captured.graphs.keys())
+                self.engine.changed_again(taken.keys)
+            taken.discard()
             raise
         finally:
             self._publishing = frozenset()
@@ -301,7 +333,7 @@ class Lifecycle:
                     self._journaling.begin()
         self._follow_manifest()
         self._journaling.after_publish(cut.cut)
-        return Saved(written, dict(captured.failed))
+        return Saved(written, taken.failed)
 
     def _choose_cut(self) -> tuple[Lsn, Lsn | None]:
         """The cut of a checkpoint that captures now, and its segment.  Needs the engine lock.
@@ -371,17 +403,14 @@ class Lifecycle:
             if self.enabled and module in {key.module for key in self.engine_quarantine()}:
                 self._save(everything=False)
                 self.checkpointer.keep_copies(module)
-            with ENGINE_LOCK:
-                if module is None:
-                    self.engine.forget_all()
-                    aside = set(self.checkpointer.manifest.stores) if self.enabled else set()
-                else:
-                    aside = self.engine.reset(module)
+            if module is None:
+                self.engine.forget_all()
+                aside = set(self.checkpointer.manifest.stores) if self.enabled else set()
+            else:
+                aside = self.engine.reset(module)
             if self.enabled:
-                self.checkpointer.drop(frozenset(aside))
-                self._follow_manifest()
-                # What belongs to no store was reset with it, and must not come back.
-                self._save(everything=False)
+                # One checkpoint: what belongs to no store was reset with it.
+                self._save(everything=False, dropped=frozenset(aside))
                 if not self.engine_quarantine():
                     self.phase, self.reason = "initialized", None
 

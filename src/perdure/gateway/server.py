@@ -104,6 +104,7 @@ class Server:
     def stop(self, action: str = "kill") -> None:
         """Stop soon; ``restart`` starts again with the same arguments."""
         self.restart = self.restart or action == "restart"
+        self.lifecycle.finish_soon()
         self._stopping.set()
 
     async def run(self) -> None:

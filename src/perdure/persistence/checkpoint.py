@@ -1,20 +1,25 @@
 """Publishes captured stores as one cut.
 
-    1. state files of the stores that changed     write, fsync, rename
-    2. their folders                              fsync
-    3. the manifest that names them               write, fsync, rename, fsync
-    4. files the new manifest no longer names     unlink
+    1. state files of the stores that changed     write, fsync, under temporary names
+    2. their names                                rename
+    3. their folders                              fsync
+    4. the manifest that names them               write, fsync, rename, fsync
+    5. files the new manifest no longer names     unlink
 
-A crash before the rename in 3 leaves the old checkpoint whole; after it, the new
-one.  A failure in 1 to 3 raises and changes nothing that is live.
+A crash before the rename in 4 leaves the old checkpoint whole; after it, the new
+one.  A failure in 1 to 4 raises and changes nothing that is live.
+
+Step 1 may have been done for some stores by another process (``prepare``), which
+then hands over their entries: a forked child writes large stores, and whatever
+becomes of it, only this process renames, syncs folders and replaces the manifest.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import blake2b
 from pathlib import Path
@@ -34,9 +39,21 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """The state of one instant, in memory.
+    """The state of one instant: in memory, or written already under temporary names.
 
-    ``segment`` is the journal's ``active_first`` at that instant; None = no journal.
+    Attributes:
+        cut: Its number.
+        graphs: The stores captured in memory.
+        process: What belongs to no store, with its key.
+        last_id: The last export id given.
+        written_by: Versions of what wrote it.
+        prepared: The entries of stores that ``prepare`` wrote for this cut.
+        segment: The journal's ``active_first`` at that instant; None = no journal.
+        clock_us: The last clock any call had, microseconds since 1970; 0 = none.
+        must_advance: Whether to publish it though no store changed: records of a
+            journal lie behind the live one.
+        dropped: Stores of the live one that this one has no more; their files are set
+            aside.
     """
 
     cut: Lsn
@@ -44,7 +61,11 @@ class Cut:
     process: tuple[StoreKey, Graph]
     last_id: int
     written_by: Mapping[str, str]
+    prepared: Mapping[StoreKey, Entry] = field(default_factory=dict)
     segment: Lsn | None = None
+    clock_us: int = 0
+    must_advance: bool = False
+    dropped: frozenset[StoreKey] = frozenset()
 
 
 class Checkpointer:
@@ -98,34 +119,85 @@ class Checkpointer:
             When this returns, the next start finds this cut.
         """
         assert cut.cut >= self.next_cut, f"cut {cut.cut} was used, {self.next_cut} is next"
-        for key in cut.graphs:
+        assert not cut.prepared.keys() & cut.graphs.keys(), "a store was captured twice"
+        assert all(entry.cut == cut.cut for entry in cut.prepared.values()), "of another cut"
+        for key in (*cut.graphs, *cut.prepared):
             StoreKey.parse(key)
         self._attempted = cut.cut
-        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        now = _now()
         old = Manifest() if replace else self.manifest
-        changed = _changed(cut, old)
-        fresh = [self._write(key, graph, cut, now) for key, graph in changed]
-        process = self._process(cut, old, now)
-        if not fresh and not replace and process is old.process:
+        try:
+            written = [
+                self._write_temporary(key, graph, cut.cut, cut.written_by, now)
+                for key, graph in sorted(cut.graphs.items())
+                if _is_changed(key, graph, old)
+            ]
+            process = self._process(cut, old, now)
+        except DurabilityError:
+            # On a full disk their space may be what the next attempt needs.
+            self.discard((*cut.graphs, *cut.prepared, cut.process[0]), cut.cut)
+            raise
+        fresh = sorted([*written, *cut.prepared.values()], key=lambda entry: entry.key)
+        dropped = {key: old.stores[key].file for key in cut.dropped if key in old.stores}
+        if not (fresh or replace or cut.must_advance or dropped) and process is old.process:
             return []
+        for entry in fresh if process is old.process else [*fresh, process]:
+            self.directory.files.put_in_place(self.directory.path / entry.file, what="state")
         for folder in {(self.directory.path / entry.file).parent for entry in (*fresh, process)}:
             self.directory.files.sync_folder(folder, what="state")
-        stores = {**old.stores, **{entry.key: entry for entry in fresh}}
-        new = Manifest(cut.cut, now, cut.last_id, cut.written_by, stores, process, cut.segment)
-        self._make_live(new, aside=self.manifest.files() if replace else set())
+        kept = {key: entry for key, entry in old.stores.items() if key not in dropped}
+        stores = {**kept, **{entry.key: entry for entry in fresh}}
+        new = Manifest(
+            cut.cut,
+            now,
+            cut.last_id,
+            cut.written_by,
+            stores,
+            process,
+            cut.segment,
+            cut.clock_us,
+        )
+        aside = self.manifest.files() if replace else set(dropped.values())
+        self._make_live(new, aside=aside)
         return [entry.key for entry in fresh]
 
-    def drop(self, keys: frozenset[StoreKey]) -> None:
-        """Publish a checkpoint without some stores; their files are set aside.
+    def prepare(
+        self,
+        key: StoreKey,
+        graph: Graph,
+        *,
+        cut: Lsn,
+        written_by: Mapping[str, str],
+        replace: bool = False,
+    ) -> Entry | None:
+        """Write a store of a cut to come, for its ``Cut.prepared``; nothing live is touched.
+
+        Args:
+            key: The store.
+            graph: Its state at the cut.
+            cut: The cut that will be published.
+            written_by: As the cut's.
+            replace: As ``publish`` will be told.
+
+        Returns:
+            Its entry.  None = the live checkpoint has this state already; nothing
+            was written.
 
         Raises:
-            DurabilityError: The previous checkpoint is still the live one.
+            DurabilityError: It could not be written.
+
+        Durability:
+            When this returns, the content is on disk under a temporary name.
         """
-        old = self.manifest
-        aside = {old.stores[key].file for key in keys if key in old.stores}
-        if aside:
-            stores = {key: entry for key, entry in old.stores.items() if key not in keys}
-            self._make_live(dataclasses.replace(old, stores=stores), aside=aside)
+        if not _is_changed(key, graph, Manifest() if replace else self.manifest):
+            return None
+        return self._write_temporary(key, graph, cut, written_by, _now())
+
+    def discard(self, keys: Iterable[StoreKey], cut: Lsn) -> None:
+        """Remove what was written under temporary names for a cut that will not be."""
+        for key in keys:
+            path = self.directory.path / manifests.file_for(key, cut)
+            self.directory.files.discard_temporary(path)
 
     def keep_copies(self, module: str) -> None:
         """Give the live files of a service a second name in the quarantine folder."""
@@ -164,19 +236,21 @@ class Checkpointer:
         key, graph = cut.process
         if old.process is not None and old.process.digest == graph.digest:
             return old.process
-        return self._write(key, graph, cut, now)
+        return self._write_temporary(key, graph, cut.cut, cut.written_by, now)
 
-    def _write(self, key: StoreKey, graph: Graph, cut: Cut, now: str) -> Entry:
-        file = manifests.file_for(key, cut.cut)
-        data = statefile.encode(StateFile(key, cut.cut, dict(cut.written_by), graph))
-        self.directory.files.write(self.directory.path / file, data, what="state")
+    def _write_temporary(
+        self, key: StoreKey, graph: Graph, cut: Lsn, written_by: Mapping[str, str], now: str
+    ) -> Entry:
+        file = manifests.file_for(key, cut)
+        data = statefile.encode(StateFile(key, cut, dict(written_by), graph))
+        self.directory.files.write_temporary(self.directory.path / file, data, what="state")
         return Entry(
             key=key,
             file=file,
             bytes=len(data),
             checksum=blake2b(data, digest_size=16).hexdigest(),
             digest=graph.digest,
-            cut=cut.cut,
+            cut=cut,
             saved_at=now,
             shares=graph.shares,
         )
@@ -197,13 +271,13 @@ class Checkpointer:
                 log.warning("superseded file stays: %s", error)
 
 
-def _changed(cut: Cut, old: Manifest) -> list[tuple[StoreKey, Graph]]:
-    """The stores whose state is not what the manifest's file holds."""
-    return [
-        (key, graph)
-        for key, graph in sorted(cut.graphs.items())
-        if key not in old.stores or old.stores[key].digest != graph.digest
-    ]
+def _is_changed(key: StoreKey, graph: Graph, old: Manifest) -> bool:
+    """Whether the state of a store is not what the manifest's file holds."""
+    return key not in old.stores or old.stores[key].digest != graph.digest
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def verify_entry(entry: Entry, state: StateFile, data: bytes, path: Path) -> None:

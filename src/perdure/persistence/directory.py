@@ -144,6 +144,30 @@ class Directory:
         if source.exists():
             self.files.link(source, self._aside(file), what="quarantine")
 
+    def keep_all(self, files: list[str], report: bytes) -> str:
+        """Copy files, with a report beside them, into a folder of the quarantine.
+
+        Copies, not second names: a segment of the journal is written to in place.
+
+        Args:
+            files: Relative to the directory; one that is gone is left out.
+            report: What is to be known about them.
+
+        Returns:
+            The folder, relative to the directory.
+
+        Durability:
+            All copies are on disk when this returns.
+        """
+        folder = self._aside("diverged")
+        for file in files:
+            source = self.path / file
+            if source.exists():
+                data = read_file(source, what="file to keep")
+                self.files.publish(folder / file, data, what="quarantine")
+        self.files.publish(folder / "report.json", report, what="quarantine")
+        return folder.relative_to(self.path).as_posix()
+
     def set_aside(self, file: str) -> str | None:
         """Move a file into the quarantine folder; where it is now, None if it was gone."""
         source = self.path / file

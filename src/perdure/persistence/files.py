@@ -116,8 +116,20 @@ class Files:
 
         For many files at once: their folders are then synced once.
         """
+        self.write_temporary(path, data, what=what)
+        self.put_in_place(path, what=what)
+
+    def write_temporary(self, path: Path, data: bytes, *, what: str) -> None:
+        """Write what ``put_in_place`` will name ``path``; a reader of ``path`` sees nothing yet.
+
+        The half of ``write`` that another process may do.
+
+        Durability:
+            When this returns, the content is on disk, under a name that the next
+            start removes.
+        """
         self.make_folder(path.parent, what=what)
-        temporary = path.with_name(path.name + TEMPORARY)
+        temporary = temporary_of(path)
         descriptor = self.step(
             f"{what}.create",
             temporary,
@@ -134,7 +146,19 @@ class Files:
             raise
         finally:
             os.close(descriptor)
+
+    def put_in_place(self, path: Path, *, what: str) -> None:
+        """Give what ``write_temporary`` wrote its name; durable after ``sync_folder``."""
+        temporary = temporary_of(path)
         self.step(f"{what}.rename", path, lambda: temporary.replace(path))
+
+    def discard_temporary(self, path: Path) -> None:
+        """Give back the space of what ``write_temporary`` wrote, if it is there.
+
+        No step: nothing depends on it, as the next start removes what is left.
+        """
+        with suppress(OSError):
+            temporary_of(path).unlink()
 
     def make_folder(self, folder: Path, *, what: str) -> None:
         """Create ``folder`` with its parents, each durable in its own parent."""
@@ -181,6 +205,11 @@ class Files:
     def remove(self, path: Path, *, what: str) -> None:
         """Unlink ``path``; a file that is gone already is no error."""
         self.step(f"{what}.unlink", path, lambda: path.unlink(missing_ok=True))
+
+
+def temporary_of(path: Path) -> Path:
+    """The name of a file that is not whole yet."""
+    return path.with_name(path.name + TEMPORARY)
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

@@ -73,6 +73,8 @@ class Manifest:
     stores: Mapping[StoreKey, Entry] = field(default_factory=dict)
     process: Entry | None = None
     segment: Lsn | None = None
+    # The last clock any call had: none after it has an earlier one.  0 = not known.
+    clock_us: int = 0
 
     @property
     def entries(self) -> list[Entry]:
@@ -154,15 +156,16 @@ def _out(manifest: Manifest) -> dict[str, Any]:
         "last_id": manifest.last_id,
         "written_by": dict(manifest.written_by),
         "journal": None if manifest.segment is None else {"segment": manifest.segment},
-        "process": None if manifest.process is None else _entry_out(manifest.process),
-        "stores": [_entry_out(entry) for entry in manifest.entries],
+        "clock_us": manifest.clock_us,
+        "process": None if manifest.process is None else entry_out(manifest.process),
+        "stores": [entry_out(entry) for entry in manifest.entries],
     }
 
 
 def _in(inner: Fields) -> Manifest:
     cut = Lsn(inner.integer("cut"))
-    entries = [_entry_in(row) for row in inner.rows("stores")]
-    process = None if inner.values.get("process", 0) is None else _entry_in(inner.inner("process"))
+    entries = [entry_in(row) for row in inner.rows("stores")]
+    process = None if inner.values.get("process", 0) is None else entry_in(inner.inner("process"))
     # Every checkpoint has one: without it, what belongs to no store would be taken for empty.
     if process is None and cut > NOTHING:
         raise inner.refusal("process", f"an entry, since there is a cut {cut}", None)
@@ -182,6 +185,7 @@ def _in(inner: Fields) -> Manifest:
         process=process,
         stores=stores,
         segment=_segment(inner, cut),
+        clock_us=inner.integer("clock_us") if "clock_us" in inner.values else 0,
     )
 
 
@@ -201,7 +205,8 @@ def _saved_at(row: Fields) -> str:
     return row.moment("saved_at") if row.text("saved_at") else ""
 
 
-def _entry_out(entry: Entry) -> dict[str, Any]:
+def entry_out(entry: Entry) -> dict[str, Any]:
+    """An entry as JSON has it."""
     return {
         "store": list(entry.key),
         "file": entry.file,
@@ -216,7 +221,8 @@ def _entry_out(entry: Entry) -> dict[str, Any]:
     }
 
 
-def _entry_in(row: Fields) -> Entry:
+def entry_in(row: Fields) -> Entry:
+    """What ``entry_out`` made, checked; ``CorruptionError``."""
     key, cut, file = row.key("store"), Lsn(row.integer("cut")), row.text("file")
     if file != file_for(key, cut):
         raise row.refusal("file", file_for(key, cut), file)

@@ -17,6 +17,7 @@ import collections
 import io
 import pickle
 import re
+import time
 import types
 from collections.abc import Callable, Iterable
 from enum import Enum
@@ -57,11 +58,45 @@ class _Refused(Exception):  # noqa: N818 - never leaves this module
         self.value, self.reason = value, reason
 
 
+class OutOfTimeError(Exception):
+    """Writing a store took longer than ``Writer`` was given; it is not written."""
+
+
+class _Timed(io.BytesIO):
+    """A buffer that takes bytes until a moment of ``time.perf_counter``.
+
+    The pickler hands over a frame of 64 KB at a time, some milliseconds of work, and
+    stops where that raises.
+    """
+
+    def __init__(self, deadline: float) -> None:
+        super().__init__()
+        self.deadline = deadline
+
+    def write(self, data: Any) -> int:
+        """Take a frame, or raise ``OutOfTimeError``."""
+        if time.perf_counter() > self.deadline:
+            raise OutOfTimeError
+        return super().write(data)
+
+
 class Writer:
     """Writes one store.  Used once."""
 
-    def __init__(self, policy: Policy, exports: Exports, key: StoreKey) -> None:
+    def __init__(
+        self, policy: Policy, exports: Exports, key: StoreKey, *, deadline: float | None = None
+    ) -> None:
+        """Prepare to write a store.
+
+        Args:
+            policy: What objects mean.
+            exports: Which objects are shared; gives ids to those that are found to be.
+            key: The store.
+            deadline: Moment of ``time.perf_counter`` from which on ``dump`` gives up,
+                a frame late at most; None = never.
+        """
         self.policy, self.exports, self.key = policy, exports, key
+        self.deadline = deadline
         self.classes: dict[type, int] = {}
         # By index: the names of the attributes its objects were seen with.
         self.names: list[set[str]] = []
@@ -77,8 +112,9 @@ class Writer:
 
         Raises:
             CaptureError: Something reachable has no place in a state file.
+            OutOfTimeError: The deadline has passed.
         """
-        buffer = io.BytesIO()
+        buffer = io.BytesIO() if self.deadline is None else _Timed(self.deadline)
         pickler = pickle.Pickler(buffer, protocol=5)
         pickler.dispatch_table = _Reducers(self)
         try:

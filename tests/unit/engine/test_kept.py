@@ -184,7 +184,7 @@ def test_homes_that_never_settle_fail_their_stores_alone(
     """Whatever keeps a capture from settling, the other stores are saved."""
     held_by(disk, moto, "sns")
     moto.store("acm").mark = 1
-    monkeypatch.setattr("perdure.engine.capture._Capture._claims", lambda _: {SQS}, raising=True)
+    monkeypatch.setattr("perdure.engine.capture.Capture._claims", lambda _: {SQS}, raising=True)
     STORES.dirty |= {SQS, SNS}
 
     assert save_what_can_be(disk) == {SQS}
