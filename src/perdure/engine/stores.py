@@ -130,7 +130,6 @@ class Stores:
         if regions is not None and dict.__contains__(regions, key.region):
             dict.__delitem__(regions, key.region)
 
-
     def vacate(self, key: StoreKey) -> None:
         """Drop a living store's state, and keep the object: others may point to it.
 
@@ -145,7 +144,7 @@ class Stores:
         """A fresh store: a new object, or one that was vacated."""
         husk = self._husks.pop(StoreKey(_module(regions), regions.account_id, region), None)
         if husk is None:
-            return regions.backend(region, account_id=regions.account_id)  # type: ignore[no-any-return]
+            return regions.backend(region, account_id=regions.account_id)
         object.__getattribute__(husk, "__dict__").clear()
         type(husk).__init__(husk, region, account_id=regions.account_id)
         return husk

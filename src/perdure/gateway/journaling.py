@@ -257,7 +257,8 @@ def die(error: PerdureError) -> None:
     Without a save and without waiting: the disk is not to be trusted, and memory is
     ahead of it.
     """
-    log.critical("%s (%s); the process stops: every answered call is in the journal", error, error.hint)
+    log.critical(
+        "%s (%s); the process stops: every answered call is in the journal", error, error.hint
+    )
     logging.shutdown()
     os._exit(error.exit_code)
-

@@ -123,7 +123,9 @@ class Lifecycle:
             raise
         self.engine.identify(*self._directory.origin)
         self.phase = "initializing"
-        swept = self._directory.sweep(self.checkpointer.manifest)
+        swept = self._directory.sweep(
+            self.checkpointer.manifest, replayable=self._journaling.last_lsn
+        )
         if swept:
             log.info("removed or set aside %d files of a save that did not finish", len(swept))
 
@@ -151,7 +153,7 @@ class Lifecycle:
 
     def _recover(self) -> None:
         """Replay the tail, and go on writing behind it.  Needs the engine lock."""
-        changed = self._journaling.replay(self._shares, stop=lambda: self.stopping())
+        changed = self._journaling.replay(self._shares, stop=self.stopping)
         if self.config.snapshot_load_strategy is LoadStrategy.ON_STARTUP:
             changed |= self.engine.load_all()
         if self.config.snapshot_save_strategy is SaveStrategy.JOURNAL:
@@ -273,9 +275,7 @@ class Lifecycle:
             )
             log.warning(self.reason)
 
-    def _save(
-        self, *, everything: bool, dropped: frozenset[StoreKey] = frozenset()
-    ) -> Saved:
+    def _save(self, *, everything: bool, dropped: frozenset[StoreKey] = frozenset()) -> Saved:
         save = partial(self._save_once, everything=everything, dropped=dropped)
         try:
             return save(apart=not self._hurry.is_set())
@@ -284,9 +284,7 @@ class Lifecycle:
             log.warning("a forked capture came to nothing, capturing in process: %s", error)
             return save(apart=False)
 
-    def _save_once(
-        self, *, everything: bool, apart: bool, dropped: frozenset[StoreKey]
-    ) -> Saved:
+    def _save_once(self, *, everything: bool, apart: bool, dropped: frozenset[StoreKey]) -> Saved:
         with ENGINE_LOCK:
             process = self.engine.capture_process()
             wanted = self.engine.living() if everything else self.engine.changed()

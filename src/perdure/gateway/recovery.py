@@ -16,13 +16,14 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from perdure.engine.replaying import Divergence, Replayer
 from perdure.errors import CorruptionError, RecoveryStoppedError, ReplayError
 from perdure.persistence.keys import Lsn, StoreKey
 from perdure.persistence.record import CALL, IMAGES, MARK, decode_call, decode_images
-from perdure.persistence.segment import Record
+from perdure.persistence.segment import FOLDER, Record
 from perdure.persistence.tail import Tail
 
 log = logging.getLogger(__name__)
@@ -97,7 +98,7 @@ def replay(
     for record in tail.records():
         if stop():
             raise RecoveryStoppedError(recovery.replayed)
-        _replay_one(record, replayer, recovery, strict=strict)
+        _replay_one(record, replayer, recovery, path=tail.path / FOLDER, strict=strict)
         recovery.replayed += 1
         recovery.last_lsn = record.lsn
         recovery.seconds = time.monotonic() - started
@@ -108,20 +109,18 @@ def replay(
 
 
 def _replay_one(
-    record: Record, replayer: Replayer, recovery: Recovery, *, strict: bool
+    record: Record, replayer: Replayer, recovery: Recovery, *, path: Path, strict: bool
 ) -> None:
     if record.kind == MARK:
         return
     if record.kind == IMAGES:
-        images = decode_images(record.payload, path=record.path)
-        replayer.images(images, path=record.path)
+        images = decode_images(record.payload, path=path)
+        replayer.images(images, path=path)
         recovery.lost |= dict(images.lost)
         return
     if record.kind != CALL:
-        raise CorruptionError(
-            record.path, f"LSN {record.lsn}", expected="a known kind", found=record.kind
-        )
-    divergence = replayer.call(decode_call(record.payload, path=record.path))
+        raise CorruptionError(path, f"LSN {record.lsn}", expected="a known kind", found=record.kind)
+    divergence = replayer.call(decode_call(record.payload, path=path))
     if divergence is None:
         return
     if strict:
@@ -139,5 +138,3 @@ def _replay_one(
 def report_of(recovery: Recovery) -> bytes:
     """What is kept beside a tail that diverged."""
     return json.dumps(recovery.to_json(), indent=1).encode() + b"\n"
-
-

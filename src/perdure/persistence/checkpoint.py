@@ -16,7 +16,6 @@ becomes of it, only this process renames, syncs folders and replaces the manifes
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field

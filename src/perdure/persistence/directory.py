@@ -45,7 +45,7 @@ from perdure.persistence.fields import Fields
 from perdure.persistence.files import CAUTIOUS, TEMPORARY, Files, kind_of, read_file
 from perdure.persistence.keys import Lsn
 from perdure.persistence.manifest import NAME as MANIFEST
-from perdure.persistence.manifest import STATES, Manifest, file_for, has_states, publish
+from perdure.persistence.manifest import NOTHING, STATES, Manifest, file_for, has_states, publish
 
 log = logging.getLogger(__name__)
 
@@ -93,12 +93,16 @@ class Directory:
             os.close(self._lock)
             self._lock = -1
 
-    def sweep(self, live: Manifest) -> list[str]:
+    def sweep(self, live: Manifest, *, replayable: Lsn = NOTHING) -> list[str]:
         """Clear away what a checkpoint that did not finish left behind.
 
-        A state file is removed only if the manifest names a newer one of its store.
-        Any other is set aside: it may be of a save that died before its manifest, or
+        A state file is removed only if the manifest names a newer one of its store, or
+        the journal says again what is in it.  Any other is set aside: it may be of a save that died before its manifest, or
         the manifest may be an older or an emptied one that somebody put here.
+
+        Args:
+            live: The live checkpoint.
+            replayable: The last LSN of the journal behind it.
 
         Returns:
             The files removed or set aside, relative to the directory.
@@ -110,7 +114,8 @@ class Directory:
             left = path.suffix in (".state", TEMPORARY) and relative not in named
             if not left or path.is_dir():
                 continue
-            if path.suffix == TEMPORARY or self._is_superseded(relative, live):
+            is_told_again = live.cut < _cut_of(path) <= replayable
+            if path.suffix == TEMPORARY or is_told_again or self._is_superseded(relative, live):
                 self.files.remove(path, what="sweep")
                 removed.append(relative)
             else:

@@ -42,7 +42,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from perdure.errors import DurabilityError
+from perdure.errors import DurabilityError, NoRoomError
 from perdure.persistence.durable import Durable
 from perdure.persistence.files import Files
 from perdure.persistence.keys import Lsn
@@ -295,6 +295,10 @@ class Journal:
             raise
         self._wants_spare |= not has
         return has
+
+    def no_room(self) -> NoRoomError:
+        """What to raise where ``room_for`` said no."""
+        return NoRoomError(self._folder, self.shortage or "the record is too large for the disk")
 
     def retire(self, cut: Lsn) -> None:
         """Unlink segments that a published checkpoint covers.
