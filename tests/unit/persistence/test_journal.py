@@ -104,7 +104,7 @@ def test_the_order_of_a_rotation(tmp_path: Path) -> None:
         ("journal.fsync", first),
         ("journal.fsync", second),
         ("journal.fsync-folder", tmp_path / "journal"),
-        ("journal.seal.write", first),
+        ("journal.seal", first),
         ("journal.fsync", first),
     ]
     journal.close()
