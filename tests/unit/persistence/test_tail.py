@@ -68,6 +68,8 @@ def test_segments_before_the_cut_are_not_read(tmp_path: Path) -> None:
     flip(segments_of(tmp_path)[0], 5000)
 
     assert payloads(tail(tmp_path, cut=Lsn(150))) == expected(range(151, 201))
+    assert tail(tmp_path, cut=Lsn(200)).count == 0
+    assert list(tail(tmp_path, cut=Lsn(200)).records()) == []
     with pytest.raises(CorruptRecordError):
         tail(tmp_path)
 
