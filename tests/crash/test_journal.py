@@ -145,6 +145,32 @@ def test_a_second_run_may_end_at_every_step(tmp_path: Path, fault: str, kept: Ke
             return
 
 
+@pytest.mark.parametrize("kept", KEPT)
+@pytest.mark.parametrize("fault", ["stop", "stop-within", "stop-after"])
+def test_a_large_first_record_may_end_at_every_step(tmp_path: Path, fault: str, kept: Kept) -> None:
+    """A segment that takes the place of an empty one, which a SEAL names, is whole or not there."""
+    large = b"large " * SEGMENT_BYTES
+    for step in itertools.count(1):
+        path = written(tmp_path / f"state{step}", count=3, segment_bytes=SEGMENT_BYTES)
+        journal = opened(path, segment_bytes=SEGMENT_BYTES)
+        files = FaultyFiles(at=step, fault=fault, root=path)
+        journal._files = journal._spare._files = journal._active._files = files
+        with suppress(PowerLoss):
+            journal.append(1, [large])
+            journal.append(1, [large])
+            journal.sync_now()
+        leave(journal)
+        disk = files.after_power_loss(tmp_path / f"after{step}", kept)
+
+        found = [record.payload for record in tail(disk, files=Files()).records()]
+        least = int(journal.appended_lsn if kept == "cache-kept" else journal.durable_lsn)
+        assert found == [*expected(range(1, 4)), large, large][: len(found)]
+        assert least <= len(found) <= journal.appended_lsn + 1
+        if not files.happened:
+            assert step > 10
+            return
+
+
 def torn(path: Path) -> Path:
     """A journal with a hole in its first segment, whose later segments are part of the tail."""
     written(path, count=60, segment_bytes=SEGMENT_BYTES)

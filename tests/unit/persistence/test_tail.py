@@ -50,6 +50,7 @@ def test_records_read_back_over_segments(tmp_path: Path) -> None:
 
     assert len(segments_of(tmp_path)) > 2
     assert (found.verdict, found.next_lsn) == ("clean", 201)
+    assert 0 <= found.bytes - sum(map(len, payloads(found))) <= 200 * (32 + 31)
     assert payloads(found) == expected(range(1, 201))
     assert files_below(tmp_path) == before
 
