@@ -8,6 +8,11 @@
     cache-lost   only names and bytes that were fsynced
     data-lost    all names, but of the bytes only those that were fsynced: what a
                  rename without an fsync before it leaves on some file systems
+    reordered    all names, and of the bytes not fsynced any sectors, chosen by the number
+                 of steps: later ones may be there and earlier ones not
+
+Bytes appended to an open file and ``fdatasync`` are modelled alike: a step that ends in
+``.fsync`` makes all there is in its file durable.
 
 The disk is the real one, below a folder; beside it, ``FaultyFiles`` notes for each
 file which bytes were synced and for each folder which names were.
@@ -18,18 +23,20 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from random import Random
 from typing import Any, Literal
 from unittest import mock
 
 from perdure.errors import DurabilityError
 from perdure.persistence.files import Files
 
-Kept = Literal["cache-kept", "cache-lost", "data-lost"]
-KEPT: tuple[Kept, ...] = ("cache-kept", "cache-lost", "data-lost")
-FAULTS = ("stop", "stop-after", "fail-once", "fail-on", "short-write")
+Kept = Literal["cache-kept", "cache-lost", "data-lost", "reordered"]
+KEPT: tuple[Kept, ...] = ("cache-kept", "cache-lost", "data-lost", "reordered")
+FAULTS = ("stop", "stop-within", "stop-after", "fail-once", "fail-on", "short-write")
+SECTOR = 512
 
 
 class PowerLoss(BaseException):
@@ -86,17 +93,20 @@ class _Disk:
     def sync_folder(self, folder: Path) -> None:
         self.names[folder] = self.listing(folder)
 
-    def rebuild(self, target: Path, *, names_kept: bool) -> None:
-        self._rebuild(self.root, target, names_kept=names_kept)
+    def rebuild(self, target: Path, kept: Kept, chance: Random) -> None:
+        self._rebuild(self.root, target, kept, chance)
 
-    def _rebuild(self, folder: Path, target: Path, *, names_kept: bool) -> None:
+    def _rebuild(self, folder: Path, target: Path, kept: Kept, chance: Random) -> None:
         target.mkdir(exist_ok=True)
-        names = self.listing(folder) if names_kept else self.names.get(folder, {})
-        for name, number in names.items():
+        names = self.names.get(folder, {}) if kept == "cache-lost" else self.listing(folder)
+        for name, number in sorted(names.items()):
             if number is None:
-                self._rebuild(folder / name, target / name, names_kept=names_kept)
-            else:
-                (target / name).write_bytes(self.synced.get(number, b""))
+                self._rebuild(folder / name, target / name, kept, chance)
+                continue
+            data = self.synced.get(number, b"")
+            if kept == "reordered":
+                data = _some_sectors(data, (folder / name).read_bytes(), chance)
+            (target / name).write_bytes(data)
 
 
 class FaultyFiles(Files):
@@ -104,8 +114,9 @@ class FaultyFiles(Files):
 
     Args:
         at: The step at which it happens, from 1; 0 = never.
-        fault: ``stop`` before the step is done, ``stop-after`` it, ``fail-once``,
-            ``fail-on`` from there on, ``short-write`` (half the bytes, then an error).
+        fault: ``stop`` before the step is done, ``stop-within`` (half the bytes),
+            ``stop-after`` it, ``fail-once``, ``fail-on`` from there on, ``short-write``
+            (half the bytes, then an error).
         code: The ``errno`` of failures.
         only: Steps whose name contains this are counted, and no others.
         root: Folder for ``after_power_loss``; what it holds now counts as durable.
@@ -147,8 +158,11 @@ class FaultyFiles(Files):
         self.steps.append(step)
         self.counted += self.only in name
         if self.only in name and self._is_due():
-            if self.fault == "stop":
+            if self.fault in ("stop", "stop-within"):
                 step.result = "stopped"
+                if self.fault == "stop-within" and name.endswith(".write"):
+                    with _short_writes(), suppress(DurabilityError):
+                        super().step(name, path, action)
                 self._stopped = True
                 raise PowerLoss(name)
             if self.fault == "short-write" and name.endswith(".write"):
@@ -178,7 +192,7 @@ class FaultyFiles(Files):
         if kept == "cache-kept":
             _copy(self._disk.root, target)
         else:
-            self._disk.rebuild(target, names_kept=kept == "data-lost")
+            self._disk.rebuild(target, kept, Random(len(self.steps)))
         return target
 
     def _is_due(self) -> bool:
@@ -201,19 +215,30 @@ class FaultyFiles(Files):
 
 @contextmanager
 def _short_writes() -> Iterator[None]:
-    """The next ``os.write`` takes half, the one behind it finds the disk full."""
-    write = os.write
+    """The next ``os.write`` or ``os.pwrite`` takes half, the one behind it finds no room."""
+    write, pwrite = os.write, os.pwrite
     calls = 0
 
-    def short(descriptor: int, data: Any) -> int:
+    def half(data: Any) -> bytes:
         nonlocal calls
         calls += 1
         if calls > 1:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        return write(descriptor, bytes(data)[: max(1, len(data) // 2)])
+        return bytes(data)[: max(1, len(data) // 2)]
 
-    with mock.patch("os.write", short):
+    with (
+        mock.patch("os.write", lambda d, data: write(d, half(data))),
+        mock.patch("os.pwrite", lambda d, data, at: pwrite(d, half(data), at)),
+    ):
         yield
+
+
+def _some_sectors(synced: bytes, current: bytes, chance: Random) -> bytes:
+    """A file of which each sector is as it was synced, or as it was written since."""
+    size = len(chance.choice((synced, current)))
+    both = [data.ljust(size, b"\0") for data in (synced, current)]
+    sectors = range(0, size, SECTOR)
+    return b"".join(chance.choice(both)[at : at + SECTOR] for at in sectors)[:size]
 
 
 def _copy(source: Path, target: Path) -> None:

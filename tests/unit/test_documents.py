@@ -11,8 +11,8 @@ from perdure.config import SETTINGS
 from perdure.engine.policy import POLICY
 from perdure.engine.sharing import SHARING
 from perdure.errors import PerdureError, RequestError
-from perdure.persistence import statefile
-from perdure.persistence.keys import StoreKey
+from perdure.persistence import segment, statefile
+from perdure.persistence.keys import Lsn, StoreKey
 from perdure.persistence.reader import Reader
 
 ROOT = Path(__file__).parents[2]
@@ -39,6 +39,47 @@ def test_the_worked_example_is_a_state_file() -> None:
 def test_the_worked_example_is_what_is_written() -> None:
     """Encoding what the dump holds gives the dump again, byte for byte."""
     assert statefile.encode(statefile.decode(dumped(), path=Path("example"))) == dumped()
+
+
+def dumped_segment() -> bytes:
+    """The second dump: addresses count, and ``*`` stands for zeros."""
+    block = FORMAT.split("```hexdump\n")[2].partition("```")[0]
+    data = b""
+    for line in block.splitlines():
+        if line != "*":
+            data = data.ljust(int(line[:4], 16), b"\0") + bytes.fromhex(line[6:53])
+    return data
+
+
+def test_the_worked_segment_is_a_segment(tmp_path: Path) -> None:
+    """The second hex dump of docs/on-disk-format.md decodes to what its text says."""
+    path = tmp_path / segment.name_of(Lsn(8))
+    path.write_bytes(dumped_segment())
+    with segment.SegmentReader(path, "0123456789abcdef" * 2) as reader:
+        header = reader.header()
+        assert isinstance(header, segment.SegmentHeader)
+        records = list(reader.records(header, with_payload=True))
+
+    assert (header.first, header.size, header.link) == (8, 4096, 0x1234ABCD)
+    assert header.fingerprint == {"moto": "5.2.5", "perdure": "0.1.0"}
+    assert [(r.lsn, r.kind, r.payload) for r in records] == [(8, 1, b"the first call"), (9, 1, b"")]
+    assert reader.end is not None
+    assert (reader.end.is_sealed, reader.end.next_lsn, reader.end.flaw) == (True, 10, None)
+
+
+def test_the_worked_segment_is_what_is_written() -> None:
+    """Encoding what the second dump holds gives the dump again, byte for byte."""
+    instance = "0123456789abcdef" * 2
+    fingerprint = {"perdure": "0.1.0", "moto": "5.2.5"}
+    written = segment.encode_header(
+        Lsn(8), instance=instance, link=0x1234ABCD, fingerprint=fingerprint
+    )
+    link, seed = segment.crc_of_header(written), segment.seed_of(instance, Lsn(8))
+    for lsn, payload in ((8, b"the first call"), (9, b"")):
+        data, link = segment.encode_record(1, [payload], lsn=lsn, durable=7, link=link, seed=seed)
+        written += data
+
+    assert written + segment.encode_seal(Lsn(10), link=link, seed=seed) == dumped_segment()
 
 
 @pytest.mark.parametrize("name", [setting.name for setting in SETTINGS])

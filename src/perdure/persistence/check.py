@@ -10,6 +10,10 @@ from typing import Any
 from perdure.errors import (
     CorruptionError,
     ForeignDirectoryError,
+    ForeignSegmentError,
+    ForeignTailError,
+    FormatVersionError,
+    MissingSegmentError,
     NewerVersionError,
     StateError,
     UnusableDirectoryError,
@@ -18,7 +22,8 @@ from perdure.errors import (
 from perdure.persistence import directory, manifest, statefile
 from perdure.persistence.checkpoint import verify_entry
 from perdure.persistence.files import read_file
-from perdure.persistence.manifest import Entry
+from perdure.persistence.manifest import Entry, Manifest
+from perdure.persistence.tail import Tail, read_tail
 from perdure.persistence.versions import refuse_newer
 
 
@@ -34,23 +39,40 @@ class Finding:
 
 @dataclass(slots=True)
 class Report:
-    """The verdict over a directory."""
+    """The verdict over a directory.
+
+    Attributes:
+        cut: Of the live checkpoint.
+        stores: How many it holds.
+        records: How many of the journal a start would replay.
+        findings: What is damaged.
+        notes: What is not, but worth knowing: a torn tail, which the next start cuts.
+    """
 
     cut: int = 0
     stores: int = 0
+    records: int = 0
     findings: list[Finding] = field(default_factory=list)
+    notes: list[Finding] = field(default_factory=list)
 
     @property
     def verdict(self) -> str:
-        """``clean`` or ``damaged``."""
-        return "damaged" if self.findings else "clean"
+        """``clean``, ``torn`` (a crash explains it) or ``damaged``."""
+        if self.findings:
+            return "damaged"
+        return "torn" if self.notes else "clean"
 
     def to_json(self) -> dict[str, Any]:
         """For scripts."""
         return {"verdict": self.verdict, **asdict(self)}
 
 
-def check_directory(path: Path, running: Mapping[str, str] | None = None) -> Report:
+def check_directory(
+    path: Path,
+    running: Mapping[str, str] | None = None,
+    *,
+    fingerprint: Mapping[str, str] | None = None,
+) -> Report:
     """Read every live file and compare it with what was written.
 
     By frame, header and checksums: whether a payload can be loaded is only known
@@ -59,6 +81,7 @@ def check_directory(path: Path, running: Mapping[str, str] | None = None) -> Rep
     Args:
         path: The state directory.
         running: Versions that files must not be newer than; None = no check.
+        fingerprint: Of the engine that would replay the journal's tail; None = no check.
 
     Raises:
         ForeignDirectoryError: It is no state directory.
@@ -70,7 +93,7 @@ def check_directory(path: Path, running: Mapping[str, str] | None = None) -> Rep
     if not directory.recognise(path):
         raise ForeignDirectoryError(path, "nothing of Perdure's (no perdure.json)")
     directory.refuse_links(path)
-    directory.read_identity(path)
+    identity = directory.read_identity(path)
     running = running or {}
     live = manifest.read(path)
     refuse_newer(path / manifest.NAME, live.written_by, running)
@@ -89,7 +112,51 @@ def check_directory(path: Path, running: Mapping[str, str] | None = None) -> Rep
                     repair_hint(path / entry.file),
                 )
             )
+    _check_journal(path, live, identity["instance"], fingerprint, report)
     return report
+
+
+def _check_journal(
+    root: Path,
+    live: Manifest,
+    instance: str,
+    fingerprint: Mapping[str, str] | None,
+    report: Report,
+) -> None:
+    """The verdict over the tail, as a start would give it."""
+    try:
+        tail = read_tail(
+            root,
+            cut=live.cut,
+            instance=instance,
+            segment=live.segment,
+            known_durable=live.cut if live.segment is not None else 0,
+        )
+        report.records = tail.count
+        if tail.torn is not None:
+            hint = "start it: the next start keeps these bytes in quarantine/ and goes on"
+            report.notes.append(Finding(tail.torn.segment, "torn", str(tail.torn), hint))
+        _check_engine(tail, fingerprint)
+    except MissingSegmentError as error:
+        report.findings.append(_finding(root, error.path, "missing", error))
+    except ForeignSegmentError as error:
+        report.findings.append(_finding(root, error.path, "foreign", error))
+    except ForeignTailError as error:
+        report.findings.append(_finding(root, error.path, "foreign engine", error))
+    except FormatVersionError as error:
+        report.findings.append(_finding(root, error.path, "newer", error))
+    except CorruptionError as error:
+        report.findings.append(_finding(root, error.path, "corrupt", error))
+
+
+def _check_engine(tail: Tail, running: Mapping[str, str] | None) -> None:
+    for path, found in tail.fingerprints():
+        if running is not None and found != running:
+            raise ForeignTailError(path, found=found, running=running)
+
+
+def _finding(root: Path, path: Path, verdict: str, error: StateError) -> Finding:
+    return Finding(path.relative_to(root).as_posix(), verdict, str(error), error.hint)
 
 
 def _check_entry(root: Path, entry: Entry, running: Mapping[str, str], report: Report) -> None:

@@ -18,6 +18,7 @@ delete outside.  The directory itself may be one, which its user set.
 from __future__ import annotations
 
 import fcntl
+import itertools
 import json
 import logging
 import os
@@ -46,6 +47,8 @@ from perdure.persistence.files import CAUTIOUS, TEMPORARY, Files, kind_of, read_
 from perdure.persistence.keys import Lsn
 from perdure.persistence.manifest import NAME as MANIFEST
 from perdure.persistence.manifest import NOTHING, STATES, Manifest, file_for, has_states, publish
+from perdure.persistence.segment import FOLDER as JOURNAL
+from perdure.persistence.spare import NAME as SPARE
 
 log = logging.getLogger(__name__)
 
@@ -97,8 +100,10 @@ class Directory:
         """Clear away what a checkpoint that did not finish left behind.
 
         A state file is removed only if the manifest names a newer one of its store, or
-        the journal says again what is in it.  Any other is set aside: it may be of a save that died before its manifest, or
-        the manifest may be an older or an emptied one that somebody put here.
+        the journal says again what is in it.  Any other is set aside: it may be of a save
+        that died before its manifest, or the manifest may be an older or an emptied one
+        that somebody put here.  Of the journal only the spare goes, so this is for before
+        the journal opens.
 
         Args:
             live: The live checkpoint.
@@ -109,7 +114,8 @@ class Directory:
         """
         named = live.files()
         removed, aside = [], []
-        for path in (*self.path.glob(f"{STATES}/**/*"), *self.path.glob(f"*{TEMPORARY}")):
+        leftovers = (f"{STATES}/**/*", f"*{TEMPORARY}", f"{JOURNAL}/{SPARE}")
+        for path in itertools.chain.from_iterable(map(self.path.glob, leftovers)):
             relative = path.relative_to(self.path).as_posix()
             left = path.suffix in (".state", TEMPORARY) and relative not in named
             if not left or path.is_dir():

@@ -151,7 +151,8 @@ class Journal:
             DurabilityError: No segment could be made; the tail is as it was.
 
         Durability:
-            The segment is on disk, and the one before names it.
+            The segment is on disk, the one before names it, and so are the tail's records,
+            of which a process that was killed may have left some in the page cache only.
         """
         assert after.torn is None or after.torn.kept, "a torn tail is cut first"
         assert segment_bytes > 0 < interval, "sizes and times are positive"
@@ -365,6 +366,11 @@ class Journal:
 
     def _begin(self, after: Tail) -> None:
         self._files.make_folder(self._folder, what="journal")
+        # The process before may have died with records that only the page cache has.  From
+        # here on they count as durable, and the SEAL below says so.
+        for live in after.segments:
+            if not live.end.is_sealed:
+                self._with_old(live, SegmentWriter.sync)
         last = after.segments[-1] if after.segments else None
         before = 0
         if last is not None:
@@ -373,19 +379,22 @@ class Journal:
             before = last.header.link if is_empty else last.end.link
         self._active = self._new_segment(0, before, is_synced=True)
         self._files.sync_folder(self._folder, what="journal")
-        if last is not None:
-            self._seal_last(last)
+        if last is not None and self._is_to_seal(last):
+            self._with_old(last, lambda old: old.seal(self.next_lsn))
         self._note_past(after)
         self._spare.look()
 
-    def _seal_last(self, last: LiveSegment) -> None:
-        """Let the last segment of the tail name the new one, if that follows it."""
-        header, end = last.header, last.end
-        if header.first == self.next_lsn or end.next_lsn != self.next_lsn or end.is_sealed:
-            return
-        old = SegmentWriter.reopen(self._files, last.path, header, offset=end.offset, link=end.link)
+    def _is_to_seal(self, last: LiveSegment) -> bool:
+        """Whether the new segment follows the last one of the tail, and was not put over it."""
+        is_followed = last.end.next_lsn == self.next_lsn != last.header.first
+        return is_followed and not last.end.is_sealed
+
+    def _with_old(self, live: LiveSegment, action: Callable[[SegmentWriter], None]) -> None:
+        old = SegmentWriter.reopen(
+            self._files, live.path, live.header, offset=live.end.offset, link=live.end.link
+        )
         try:
-            old.seal(self.next_lsn)
+            action(old)
         finally:
             old.close()
 

@@ -134,7 +134,8 @@ class SegmentWriter:
 
     def seal(self, following: Lsn) -> None:
         """Name the segment that follows, durably.  That one, and all in here, is on disk."""
-        self._write("journal.seal.write", encode_seal(following, link=self.link, seed=self._seed))
+        # Not ``.write``: 32 bytes within a sector are written or not, never in part.
+        self._write("journal.seal", encode_seal(following, link=self.link, seed=self._seed))
         self.sync()
 
     def close(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import zlib
 from collections.abc import Iterable
@@ -64,7 +65,11 @@ def written(path: Path, *, count: int, sync_each: int = 0, **arguments: Any) -> 
 
 def leave(journal: Journal) -> None:
     """Let go of the files as the death of a process does: nothing more is written."""
-    journal._abandon()
+    for writer in (*journal._unsealed, *journal._replaced, journal._active):
+        writer.close()
+    if journal._spare._descriptor >= 0:
+        os.close(journal._spare._descriptor)
+        journal._spare._descriptor = -1
 
 
 def payloads(tail_: Tail) -> list[bytes]:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.unit.persistence import plain_journal
 from tests.unit.persistence.plain_checkpoint import cut, files_below, graph, key, opened
 
 from perdure.errors import (
@@ -19,9 +20,11 @@ from perdure.errors import (
 )
 from perdure.persistence import manifest as manifests
 from perdure.persistence.check import check_directory
+from perdure.persistence.directory import read_identity
 from perdure.persistence.files import Files
-from perdure.persistence.keys import ExportId
+from perdure.persistence.keys import ExportId, Lsn
 from perdure.persistence.statefile import Shares
+from perdure.persistence.tail import read_tail, segments_of
 
 
 @pytest.fixture
@@ -146,3 +149,78 @@ def test_no_service_is_reset_for_what_belongs_to_none(path: Path) -> None:
         ("flipped", "us-east-1"): True,
     }
     assert all("backup" in hint for hint in hints.values())
+
+
+def with_journal(path: Path, count: int = 20) -> Path:
+    """A journal of a killed process behind the checkpoint, which names its segment."""
+    live = manifests.read(path)
+    manifests.publish(Files(), path, dataclasses.replace(live, segment=Lsn(live.cut + 1)))
+    instance = read_identity(path)["instance"]
+    after = read_tail(path, cut=live.cut, instance=instance)
+    journal = plain_journal.opened(path, after=after)
+    plain_journal.write(journal, count)
+    plain_journal.leave(journal)
+    return segments_of(path)[0]
+
+
+def test_a_whole_journal_is_clean(path: Path) -> None:
+    """The records that a start would replay are counted, and nothing is changed."""
+    with_journal(path)
+    before = files_below(path)
+    report = check_directory(path, fingerprint=plain_journal.ENGINE)
+
+    assert (report.verdict, report.records) == ("clean", 20)
+    assert files_below(path) == before
+
+
+def test_a_torn_tail_is_a_note(path: Path) -> None:
+    """It is no damage, is called torn until a start has cut it, and clean from then on."""
+    segment = with_journal(path)
+    offset = len(segment.read_bytes().rstrip(b"\0"))
+    plain_journal.patch(segment, offset + 40, b"torn")
+    before = files_below(path)
+    report = check_directory(path)
+
+    assert (report.verdict, report.findings, report.records) == ("torn", [], 20)
+    assert [(n.verdict, n.path) for n in report.notes] == [("torn", f"journal/{segment.name}")]
+    assert "start" in report.notes[0].hint
+    assert files_below(path) == before
+    read_tail(path, cut=Lsn(1), instance=read_identity(path)["instance"], files=Files())
+    assert check_directory(path).verdict == "clean"
+
+
+JOURNAL_DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
+    "gone": (lambda p: p.unlink(), "missing"),
+    "header": (lambda p: plain_journal.flip(p, 20), "corrupt"),
+    "a folder": (lambda p: (p.unlink(), p.mkdir()), "corrupt"),
+    "another directory's": (lambda p: plain_journal.forge_header(p, instance=bytes(16)), "foreign"),
+    "newer": (lambda p: plain_journal.forge_header(p, version=9), "newer"),
+    "another engine's": (Path.stat, "foreign engine"),
+}
+
+
+@pytest.mark.parametrize(("damage", "verdict"), JOURNAL_DAMAGE.values(), ids=JOURNAL_DAMAGE.keys())
+def test_damage_of_a_journal_is_found_and_left(
+    path: Path, damage: Callable[[Path], object], verdict: str
+) -> None:
+    """Each kind of damage is one finding with path, reason and hint."""
+    segment = with_journal(path)
+    damage(segment)
+    before = files_below(path)
+
+    report = check_directory(path, fingerprint={"moto": "6"})
+
+    assert [(f.verdict, f.path) for f in report.findings] == [(verdict, f"journal/{segment.name}")]
+    assert report.findings[0].hint
+    assert report.verdict == "damaged"
+    assert files_below(path) == before
+
+
+def test_a_journal_from_before_the_checkpoint_is_not_missed(path: Path) -> None:
+    """A manifest that names no segment asks for no journal, and takes none for lost."""
+    segment = with_journal(path)
+    live = manifests.read(path)
+    manifests.publish(Files(), path, dataclasses.replace(live, cut=Lsn(40), segment=None))
+    assert check_directory(path).verdict == "clean"
+    segment.unlink()
+    assert check_directory(path).verdict == "clean"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import logging
 import os
@@ -13,8 +14,9 @@ from tests.crash.faults import FaultyFiles
 from tests.unit.persistence.plain_checkpoint import cut, files_below, graph, key, opened, values
 
 from perdure.errors import CorruptionError, DurabilityError, StateError
+from perdure.persistence import manifest as manifests
 from perdure.persistence.checkpoint import Checkpointer
-from perdure.persistence.keys import StoreKey
+from perdure.persistence.keys import Lsn, StoreKey
 
 
 @pytest.fixture
@@ -211,3 +213,13 @@ def test_a_missing_or_exchanged_file_is_corruption(live: Checkpointer) -> None:
     os.mkdir(s3)
     with pytest.raises(CorruptionError, match="a regular file, found a folder"):
         live.read(key("s3"))
+
+
+def test_the_journals_segment_is_in_the_manifest(tmp_path: Path) -> None:
+    """Which segment was live at the cut is published with it, and kept when stores are dropped."""
+    live = opened(tmp_path)
+    live.publish(dataclasses.replace(cut(4, {"s3": 1, "sqs": 1}), segment=Lsn(3)))
+    live.drop(frozenset({key("s3")}))
+    live.directory.close()
+
+    assert manifests.read(tmp_path).segment == 3

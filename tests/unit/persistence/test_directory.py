@@ -486,3 +486,17 @@ def test_an_identity_that_is_gone_is_named(tmp_path: Path) -> None:
     """A perdure.json that vanished since the first look is a CorruptionError."""
     with pytest.raises(CorruptionError, match="expected a file, found none"):
         directory.read_identity(tmp_path)
+
+
+def test_a_sweep_leaves_the_journal(tmp_path: Path) -> None:
+    """Of the journal only the spare is cleared away, and only that counts as left behind."""
+    directory = open_directory(tmp_path, files=Files(), version="test")
+    folder = tmp_path / "journal"
+    folder.mkdir()
+    for name in ("00000000000000000001.wal", "spare.tmp", "other.tmp"):
+        (folder / name).touch()
+    swept = directory.sweep(Manifest())
+    directory.close()
+
+    assert swept == ["journal/spare.tmp"]
+    assert sorted(p.name for p in folder.iterdir()) == ["00000000000000000001.wal", "other.tmp"]

@@ -13,7 +13,7 @@ import pytest
 from tests.crash.faults import KEPT, FaultyFiles, Kept, PowerLoss
 
 from perdure.errors import CorruptionError, DurabilityError
-from perdure.persistence.files import TEMPORARY, Files, read_file
+from perdure.persistence.files import TEMPORARY, Files, read_file, write_at
 
 PUBLISH = ["x.create", "x.write", "x.fsync", "x.rename", "x.fsync-folder"]
 MAKE_TWO = ["x.mkdir", "x.fsync-folder"] * 2
@@ -218,3 +218,13 @@ def test_a_write_goes_through_nothing(tmp_path: Path, make: Callable[[Path], obj
     assert not (tmp_path / "f").exists()
     if (tmp_path / "target").exists():
         assert (tmp_path / "target").read_bytes() == b"not yours"
+
+
+def test_a_short_write_in_place_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """os.pwrite may take fewer bytes than asked; all are written where they belong."""
+    pwrite = os.pwrite
+    monkeypatch.setattr(os, "pwrite", lambda d, data, at: pwrite(d, bytes(data)[:7], at))
+    with (tmp_path / "f").open("wb") as file:
+        write_at(file.fileno(), bytes(range(200)), 10)
+
+    assert (tmp_path / "f").read_bytes() == bytes(10) + bytes(range(200))

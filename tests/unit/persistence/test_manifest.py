@@ -43,6 +43,7 @@ WHOLE = Manifest(
     {"moto": "5.2.5"},
     {KEY: entry(KEY), SQS: entry(SQS, 2)},
     entry(StoreKey("process", "all", "all")),
+    Lsn(4),
 )
 
 
@@ -273,3 +274,23 @@ def test_the_first_manifest_has_no_process(tmp_path: Path) -> None:
     manifest.publish(Files(), tmp_path, Manifest())
 
     assert manifest.read(tmp_path) == Manifest()
+
+
+def test_a_manifest_from_before_the_journal_reads(tmp_path: Path) -> None:
+    """Without the field, or with null, there was no journal."""
+    manifest.publish(Files(), tmp_path, WHOLE)
+    inner = inner_of(tmp_path)
+    assert inner["journal"] == {"segment": 4}
+    for change in ({"journal": None}, {}):
+        old = {key: value for key, value in inner.items() if key != "journal"} | change
+        write_inner(tmp_path, old)
+        assert manifest.read(tmp_path).segment is None
+
+
+@pytest.mark.parametrize("journal", [{"segment": 5}, {"segment": 0}, {"segment": "1"}, {}, [], 1])
+def test_a_segment_that_cannot_have_been_live_is_refused(tmp_path: Path, journal: object) -> None:
+    """The segment of the cut starts at most behind it, and is a number."""
+    manifest.publish(Files(), tmp_path, WHOLE)
+    write_inner(tmp_path, inner_of(tmp_path) | {"journal": journal})
+    with pytest.raises(CorruptionError, match="manifest.journal"):
+        manifest.read(tmp_path)

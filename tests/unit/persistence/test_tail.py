@@ -50,6 +50,7 @@ def test_records_read_back_over_segments(tmp_path: Path) -> None:
 
     assert len(segments_of(tmp_path)) > 2
     assert (found.verdict, found.next_lsn) == ("clean", 201)
+    assert 0 <= found.bytes - sum(map(len, payloads(found))) <= 200 * (32 + 31)
     assert payloads(found) == expected(range(1, 201))
     assert files_below(tmp_path) == before
 
@@ -68,6 +69,8 @@ def test_segments_before_the_cut_are_not_read(tmp_path: Path) -> None:
     flip(segments_of(tmp_path)[0], 5000)
 
     assert payloads(tail(tmp_path, cut=Lsn(150))) == expected(range(151, 201))
+    assert tail(tmp_path, cut=Lsn(200)).count == 0
+    assert list(tail(tmp_path, cut=Lsn(200)).records()) == []
     with pytest.raises(CorruptRecordError):
         tail(tmp_path)
 
