@@ -88,6 +88,12 @@ ROWS = (
         "DEFAULT_VPC_ENDPOINT_SERVICES",
         "services that endpoints can name, by region; their ids are drawn once",
     ),
+    _update(
+        "sns.key",
+        "moto.sns.models",
+        "Subscription.private_key.keys",
+        "signs what web hooks get; made at the first message",
+    ),
     _attribute(
         "logs.event_id",
         "moto.logs.models",

@@ -8,6 +8,9 @@ long as the process.  Here each becomes a value of the model, or is worked out f
     peerings         the other side is looked for among the stores in memory
     EKS              a default that all node groups share is changed in place
     API Gateway      a deployment is registered with a library that mocks HTTP
+    ELB rules        an ARN ends in the address of the object
+    endpoints        the ids of EC2's own services are drawn by whoever asks first
+    SNS              the key that signs messages is made by whoever publishes first
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from perdure.engine.imports import after_import
+from perdure.engine.pins import pinned_by_name
 
 # Where a subnet keeps how many of its addresses were handed out in turn.
 HANDED_OUT = "_perdure_handed_out"
@@ -30,6 +34,9 @@ def install() -> None:
     after_import("moto.ec2.models.transit_gateway_attachments", _known_gateways)
     after_import("moto.eks.models", _own_scaling)
     after_import("moto.apigateway.models", _no_mocks)
+    after_import("moto.elbv2.models", _drawn_rule_arns)
+    after_import("moto.ec2.models.vpcs", _own_endpoint_ids)
+    after_import("moto.sns.models", _kept_key)
 
 
 def _pages_of_lists(module: Any) -> None:
@@ -100,3 +107,46 @@ def _own_scaling(module: Any) -> None:
 def _no_mocks(module: Any) -> None:
     """The library is not in use in a server; what is registered would only be kept."""
     module.RestAPI.update_integration_mocks = lambda *_: None
+
+
+def _drawn_rule_arns(module: Any) -> None:
+    """An address says nothing, and comes again once its object is gone."""
+    from moto.moto_api._internal import mock_random
+
+    create = module.FakeRule.__init__
+
+    def init(rule: Any, listener_arn: str, *arguments: Any, **named: Any) -> None:
+        create(rule, listener_arn, *arguments, **named)
+        head, _, _ = rule.arn.rpartition("/")
+        rule.arn = f"{head}/{mock_random.get_random_hex(16)}"
+
+    module.FakeRule.__init__ = init
+
+
+def _own_endpoint_ids(module: Any) -> None:
+    store = module.VPCBackend
+    collect = store._collect_default_endpoint_services
+
+    def collect_alike(account_id: str, region: str) -> Any:
+        # A listing fills it, which is in no journal; what replays must find the same ids.
+        with pinned_by_name("endpoint services", region):
+            return collect(account_id, region)
+
+    store._collect_default_endpoint_services = staticmethod(collect_alike)
+
+
+def _kept_key(module: Any) -> None:
+    """Per subscription and process moto makes one; AWS signs all with its own."""
+    from cryptography.hazmat.primitives import serialization as form
+
+    keys: dict[str, bytes] = {}
+    whole = (form.Encoding.DER, form.PrivateFormat.PKCS8, form.NoEncryption())
+
+    def private_key(_: Any) -> Any:
+        if "DER" not in keys:
+            key = module.rsa.generate_private_key(public_exponent=65537, key_size=2048)
+            keys["DER"] = key.private_bytes(*whole)
+        return form.load_der_private_key(keys["DER"], password=None)
+
+    private_key.keys = keys  # type: ignore[attr-defined]  # ``process`` saves it
+    module.Subscription.private_key = private_key

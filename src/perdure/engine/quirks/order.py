@@ -12,9 +12,62 @@ from typing import Any
 
 from perdure.engine.imports import after_import
 
+PAGES, LISTS, ERRORS, REUSE = (
+    "listed in pages",
+    "listed as they are",
+    "an error names one, or all in turn",
+    "the first one is taken",
+)
 MODULES = {
-    "moto.cognitoidp.models": "a user's groups are listed in pages",
-    "moto.lakeformation.models": "permissions are listed in pages",
+    "moto.acm.models": "names stand in the certificate",
+    "moto.apigateway.responses": ERRORS,
+    "moto.autoscaling.models": "instances are removed, and zones filled, in turn",
+    "moto.batch.models": LISTS,
+    "moto.cloudformation.models": ERRORS,
+    "moto.cloudwatch.models": ERRORS,
+    "moto.cognitoidp.models": PAGES,
+    "moto.config.models": ERRORS,
+    "moto.dynamodb.models.dynamo_type": LISTS,
+    "moto.dynamodb.parsing.executors": LISTS,
+    "moto.dynamodb.parsing.key_condition_expression": ERRORS,
+    "moto.dynamodb.responses": ERRORS,
+    "moto.ec2.models.amis": LISTS,
+    "moto.ec2.models.dhcp_options": ERRORS,
+    "moto.ec2.models.elastic_block_store": LISTS,
+    "moto.ec2.models.elastic_ip_addresses": ERRORS,
+    "moto.ec2.models.elastic_network_interfaces": LISTS,
+    "moto.ec2.models.instance_types": ERRORS,
+    "moto.ec2.models.instances": ERRORS,
+    "moto.ec2.models.key_pairs": ERRORS,
+    "moto.ec2.models.network_acls": ERRORS,
+    "moto.ec2.models.route_tables": LISTS,
+    "moto.ec2.models.security_groups": ERRORS,
+    "moto.ec2.models.subnets": REUSE,
+    "moto.ec2.models.vpc_service_configuration": LISTS,
+    "moto.ec2.models.vpcs": ERRORS,
+    "moto.ec2.models.vpn_connections": ERRORS,
+    "moto.ecr.models": ERRORS,
+    "moto.ecr.policy_validation": ERRORS,
+    "moto.efs.models": LISTS,
+    "moto.elasticache.models": LISTS,
+    "moto.elb.models": LISTS,
+    "moto.elbv2.models": LISTS,
+    "moto.elbv2.responses": LISTS,
+    "moto.events.models": LISTS,
+    "moto.firehose.models": ERRORS,
+    "moto.glue.responses": LISTS,
+    "moto.iam.config": LISTS,
+    "moto.kinesis.models": LISTS,
+    "moto.lakeformation.models": PAGES,
+    "moto.rds.models": ERRORS,
+    "moto.resourcegroups.models": ERRORS,
+    "moto.route53resolver.models": ERRORS,
+    "moto.s3.notifications": "told in turn",
+    "moto.shield.models": ERRORS,
+    "moto.sns.models": LISTS,
+    "moto.sns.responses": ERRORS,
+    "moto.sqs.responses": LISTS,
+    "moto.ssm.models": LISTS,
 }
 
 
@@ -24,39 +77,57 @@ def install() -> None:
         after_import(name, _remember_order)
 
 
+class OrderedSet(MutableSet[Any]):
+    """A set that is iterated in the order in which it was filled."""
+
+    def __init__(self, members: Iterable[Any] = ()) -> None:
+        self._members: dict[Any, None] = dict.fromkeys(members)
+
+    def __contains__(self, member: object) -> bool:
+        return member in self._members
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(list(self._members))
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def add(self, value: Any) -> None:
+        """As a set's."""
+        self._members[value] = None
+
+    def discard(self, value: Any) -> None:
+        """As a set's."""
+        self._members.pop(value, None)
+
+    def union(self, *others: Iterable[Any]) -> OrderedSet:
+        """As a set's."""
+        return type(self)([*self, *(member for other in others for member in other)])
+
+    def update(self, *others: Iterable[Any]) -> None:
+        """As a set's."""
+        self._members.update((member, None) for other in others for member in other)
+
+    def intersection(self, *others: Iterable[Any]) -> OrderedSet:
+        """As a set's."""
+        common = [frozenset(other) for other in others]
+        return type(self)(m for m in self._members if all(m in other for other in common))
+
+    def issubset(self, other: Iterable[Any]) -> bool:
+        """As a set's."""
+        return self._members.keys() <= frozenset(other)
+
+    def issuperset(self, other: Iterable[Any]) -> bool:
+        """As a set's."""
+        return self._members.keys() >= frozenset(other)
+
+    def difference(self, *others: Iterable[Any]) -> OrderedSet:
+        """As a set's."""
+        gone = {member for other in others for member in other}
+        return type(self)(member for member in self if member not in gone)
+
+
 def _remember_order(module: Any) -> None:
-    class Ordered(MutableSet[Any]):
-        """A set that is iterated in the order in which it was filled."""
-
-        def __init__(self, members: Iterable[Any] = ()) -> None:
-            self._members: dict[Any, None] = dict.fromkeys(members)
-
-        def __contains__(self, member: object) -> bool:
-            return member in self._members
-
-        def __iter__(self) -> Iterator[Any]:
-            return iter(list(self._members))
-
-        def __len__(self) -> int:
-            return len(self._members)
-
-        def add(self, value: Any) -> None:
-            """As a set's."""
-            self._members[value] = None
-
-        def discard(self, value: Any) -> None:
-            """As a set's."""
-            self._members.pop(value, None)
-
-        def union(self, *others: Iterable[Any]) -> Ordered:
-            """As a set's."""
-            return Ordered([*self, *(member for other in others for member in other)])
-
-        def difference(self, *others: Iterable[Any]) -> Ordered:
-            """As a set's."""
-            gone = {member for other in others for member in other}
-            return Ordered(member for member in self if member not in gone)
-
     # State names its classes by module; a look-up there finds this one.
-    Ordered.__module__, Ordered.__qualname__ = module.__name__, "Ordered"
-    module.Ordered = module.set = Ordered
+    names = {"__module__": module.__name__, "__qualname__": "Ordered"}
+    module.Ordered = module.set = type("Ordered", (OrderedSet,), names)
