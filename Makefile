@@ -42,6 +42,9 @@ docs: $(VENV)/.dev ## generate docs/configuration.md, docs/coverage.md and the t
 bench: $(VENV)/.dev ## measure against moto_server and ministack, print ratios
 	$(BIN)/python bench/run.py $(ARGS)
 
+bench-stall: $(VENV)/.dev ## measure how long calls wait during a checkpoint of 100,000 items
+	$(BIN)/python bench/stall.py $(ARGS)
+
 bench-servers: $(VENV)/.dev ## measure the ASGI servers to choose from
 	$(BIN)/python bench/servers.py $(ARGS)
 
@@ -87,4 +90,4 @@ clean: ## remove the virtual environment and caches, never state
 	rm -rf $(VENV) .bench .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
 
 .PHONY: help start test lint format coverage coverage-sweep moto-tests moto-sweep docs bench \
-	bench-servers lock clean
+	bench-stall bench-servers lock clean

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import itertools
 from pathlib import Path
@@ -12,7 +13,7 @@ from tests.unit.persistence.plain_checkpoint import cut, files_below, opened, va
 
 from perdure.errors import DurabilityError
 from perdure.persistence.check import check_directory
-from perdure.persistence.checkpoint import Checkpointer
+from perdure.persistence.checkpoint import Checkpointer, Cut
 
 FIRST = {"s3": "first " * 500, "sqs": "first", "ec2": "unchanged", "process": "first"}
 SECOND = {"s3": "second " * 500, "sqs": "second", "iam": "new", "process": "second"}
@@ -30,16 +31,34 @@ def publish_first(path: Path) -> Checkpointer:
     return live
 
 
-def publish_second(live: Checkpointer, files: FaultyFiles) -> bool:
-    """Publish with a fault; whether it was acknowledged."""
+def publish_second(live: Checkpointer, files: FaultyFiles, *, apart: bool = False) -> bool:
+    """Publish with a fault; whether it was acknowledged.
+
+    ``apart``: some stores are written beforehand, as by a child.
+    """
     live.directory.files = files
+    second = cut(2, stores(SECOND), process=SECOND["process"])
     try:
-        live.publish(cut(2, stores(SECOND), process=SECOND["process"]))
+        live.publish(prepared(live, second) if apart else second)
     except (PowerLoss, DurabilityError):
         return False
     finally:
         live.directory.close()
     return True
+
+
+def prepared(live: Checkpointer, whole: Cut) -> Cut:
+    """The cut with its first and its last store written under temporary names."""
+    ends = (min(whole.graphs), max(whole.graphs))
+    written = {
+        k: live.prepare(k, whole.graphs[k], cut=whole.cut, written_by=whole.written_by)
+        for k in ends
+    }
+    return dataclasses.replace(
+        whole,
+        graphs={k: graph for k, graph in whole.graphs.items() if k not in ends},
+        prepared={k: entry for k, entry in written.items() if entry is not None},
+    )
 
 
 def recover(path: Path) -> dict[str, str]:
@@ -63,15 +82,16 @@ def recover(path: Path) -> dict[str, str]:
     ],
 )
 @pytest.mark.parametrize("kept", KEPT)
+@pytest.mark.parametrize("apart", [False, True], ids=["at-once", "apart"])
 def test_one_of_two_checkpoints_is_whole_at_every_step(
-    tmp_path: Path, fault: str, code: int, kept: Kept
+    tmp_path: Path, fault: str, code: int, kept: Kept, *, apart: bool
 ) -> None:
     """After a fault at any step, recovery finds all of the first or all of the second."""
     for step in itertools.count(1):
         path = tmp_path / f"state{step}"
         live = publish_first(path)
         files = FaultyFiles(at=step, fault=fault, code=code, root=path)
-        acknowledged = publish_second(live, files)
+        acknowledged = publish_second(live, files, apart=apart)
 
         disk = files.after_power_loss(tmp_path / f"after{step}", kept)
         found = recover(disk)

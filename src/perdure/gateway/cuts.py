@@ -91,7 +91,9 @@ def take(engine: Engine, checkpointer: Checkpointer, instant: Instant, *, apart:
     taken = Taken(engine, checkpointer, instant, work, left=frozenset(work.left))
     if work.left:
         taken.child = fork(partial(_report, work, taken))
-        if taken.child is None:
+        if taken.child is not None:
+            log.debug("captured in child %d: %s", taken.child.pid, _names(taken.left))
+        else:
             log.info("a large capture runs in process: the system forks no child")
             taken.left = frozenset()
             work.finish()

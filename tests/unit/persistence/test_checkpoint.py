@@ -7,6 +7,7 @@ import itertools
 import logging
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from tests.unit.persistence.plain_checkpoint import cut, files_below, graph, key
 
 from perdure.errors import CorruptionError, DurabilityError, StateError
 from perdure.persistence import manifest as manifests
-from perdure.persistence.checkpoint import Checkpointer
+from perdure.persistence.checkpoint import Checkpointer, Cut
 from perdure.persistence.keys import Lsn, StoreKey
 
 
@@ -131,14 +132,14 @@ def test_replacing_by_nothing_is_a_checkpoint_too(live: Checkpointer) -> None:
 
 
 def test_dropped_stores_are_set_aside(live: Checkpointer) -> None:
-    """Dropping publishes a manifest without the stores; their files are kept aside."""
+    """A cut that drops stores publishes a manifest without the stores; their files are kept aside."""
     live.publish(cut(1, {"s3": 1, "sqs": 1}))
-    live.drop(frozenset({key("s3"), key("ec2")}))
+    live.publish(replace(cut(2, {}), dropped=frozenset({key("s3"), key("ec2")})))
 
     assert values(Checkpointer(live.directory)) == {"sqs": 1, "process": None}
     aside = {p.name.partition("-")[2] for p in (live.directory.path / "quarantine").iterdir()}
     assert aside == {"api_states_000000000000_s3_us-east-1.1.state", "manifest.json"}
-    live.drop(frozenset({key("ec2")}))
+    live.publish(replace(cut(3, {}), dropped=frozenset({key("ec2")})))
     assert len(list((live.directory.path / "quarantine").iterdir())) == 2
 
 
@@ -178,6 +179,68 @@ def test_a_store_that_could_not_be_read_back_is_never_published(live: Checkpoint
             live.publish(odd)
 
     assert values(Checkpointer(live.directory)) == {"s3": 1, "process": None}
+
+
+def prepared(live: Checkpointer, number: int, value: object) -> Cut:
+    """A cut of which S3 is written already, under a temporary name."""
+    whole = cut(number, {"s3": value, "sqs": value})
+    s3 = key("s3")
+    entry = live.prepare(s3, whole.graphs[s3], cut=whole.cut, written_by=whole.written_by)
+    rest = {k: graph for k, graph in whole.graphs.items() if k != s3}
+    return replace(whole, graphs=rest, prepared={} if entry is None else {s3: entry})
+
+
+def test_what_is_prepared_is_published_with_the_rest(live: Checkpointer) -> None:
+    """A store written beforehand is live with its cut, and not a moment earlier."""
+    live.publish(cut(1, {"s3": 1, "sqs": 1}))
+    ready = prepared(live, 2, 2)
+    assert values(Checkpointer(live.directory)) == {"s3": 1, "sqs": 1, "process": None}
+
+    assert live.publish(ready) == [key("s3"), key("sqs")]
+    assert values(Checkpointer(live.directory)) == {"s3": 2, "sqs": 2, "process": None}
+    assert list(live.directory.path.rglob("*.tmp")) == []
+
+
+def test_preparing_what_did_not_change_writes_nothing(live: Checkpointer) -> None:
+    """A store that is live already is not written again; one that replaces all is."""
+    live.publish(cut(1, {"s3": 1, "sqs": 1}))
+    before = files_below(live.directory.path)
+    assert prepared(live, 2, 1).prepared == {}
+    assert files_below(live.directory.path) == before
+
+    again = live.prepare(key("s3"), graph(1), cut=Lsn(2), written_by={}, replace=True)
+    assert again is not None
+
+
+def test_what_is_prepared_can_be_discarded(live: Checkpointer) -> None:
+    """What was written for a cut that never came to be is gone, and no live file."""
+    live.publish(cut(1, {"s3": 1, "sqs": 1}))
+    before = files_below(live.directory.path)
+    prepared(live, 2, 2)
+    live.discard([key("s3"), key("ec2")], Lsn(2))
+
+    assert files_below(live.directory.path) == before
+
+
+def test_a_failed_publish_gives_back_what_was_prepared(live: Checkpointer) -> None:
+    """On a full disk the temporary files of a cut are removed, whoever wrote them."""
+    live.publish(cut(1, {"s3": 1, "sqs": 1}))
+    before = files_below(live.directory.path)
+    ready = prepared(live, 2, 2)
+    live.directory.files = FaultyFiles(at=1, fault="fail-once", only="state.write")
+    with pytest.raises(DurabilityError):
+        live.publish(ready)
+
+    assert files_below(live.directory.path) == before
+
+
+def test_a_prepared_store_belongs_to_its_cut(live: Checkpointer) -> None:
+    """A file of another cut, or a store captured twice, is our own mistake."""
+    ready = prepared(live, 2, 2)
+    with pytest.raises(AssertionError, match="of another cut"):
+        live.publish(replace(ready, cut=Lsn(3)))
+    with pytest.raises(AssertionError, match="captured twice"):
+        live.publish(replace(ready, graphs={key("s3"): graph(2)}))
 
 
 def test_no_cut_is_used_twice(live: Checkpointer) -> None:
