@@ -82,22 +82,27 @@ class Capture:
         """
         if budget_seconds is None:
             self._settle(wanted)
-            self._refuse_dangling()
+            self.refuse_dangling()
             return
         self.left = COSTS.beyond(wanted, budget_seconds)
         self._deadline = time.perf_counter() + budget_seconds
         self._settle(wanted - self.left)
         self._deadline = None
         if not self.left:
-            self._refuse_dangling()
+            self.refuse_dangling()
         # It is captured at this instant: what changes it from here on is new.
         STORES.dirty -= self.left
+        STORES.untied -= self.left
+
+    def more(self, wanted: set[StoreKey]) -> None:
+        """Capture these as well, at the same instant; the end is ``refuse_dangling``."""
+        self._settle(wanted)
 
     def finish(self) -> None:
         """Capture what is left, in whatever time it takes."""
         left, self.left = self.left, set()
         self._settle(left)
-        self._refuse_dangling()
+        self.refuse_dangling()
 
     def finish_apart(self) -> str | None:
         """As ``finish``, in a forked child, whose decisions die with it.
@@ -157,6 +162,7 @@ class Capture:
             return
         # First: what changes it from here on, a revival in another's load for one, is new.
         STORES.dirty.discard(key)
+        STORES.untied.discard(key)
         try:
             self._dump(key, store)
         except OutOfTimeError:
@@ -171,7 +177,8 @@ class Capture:
         deadline = None if key in COSTS.here else self._deadline
         writer = Writer(POLICY, SHARING, key, deadline=deadline)
         with COSTS.noted(key):
-            self.result.graphs[key] = writer.dump(self._attributes(key, store))
+            graph = self.result.graphs[key] = writer.dump(self._attributes(key, store))
+            SHARING.latest[key] = graph.shares
             if key.module in self.siblings:
                 self._compare(key, writer.own_objects())
 
@@ -288,7 +295,7 @@ class Capture:
     def _on_disk(self, key: StoreKey) -> Shares:
         return self.saved.get(key, Shares())
 
-    def _refuse_dangling(self) -> None:
+    def refuse_dangling(self) -> None:
         """A store whose shared object could not be saved keeps its old file as well."""
         while True:
             exported: set[ExportId] = set()

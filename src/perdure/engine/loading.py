@@ -230,6 +230,15 @@ def connected(keys: set[StoreKey], shares: Mapping[StoreKey, Shares]) -> set[Sto
     return _closure(keys, shares, lambda share: share.stores)
 
 
+def both(one: Mapping[StoreKey, Shares], two: Mapping[StoreKey, Shares]) -> dict[StoreKey, Shares]:
+    """What stores share by either of two accounts."""
+    found = dict(one)
+    for key, share in two.items():
+        known = found.get(key)
+        found[key] = share if known is None else known.with_(share)
+    return found
+
+
 def sharing(keys: set[StoreKey], shares: Mapping[StoreKey, Shares]) -> set[StoreKey]:
     """These stores and all that share objects with them, directly or not."""
     return _closure(keys, shares, lambda _: frozenset())

@@ -17,16 +17,16 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Protocol
 
 from perdure.engine import process
 from perdure.engine.calls import Answer, Call
-from perdure.engine.capture import Captured, capture
+from perdure.engine.capture import Capture, Captured
 from perdure.engine.doors import DOORS, CallNotes
 from perdure.engine.effects import is_read
-from perdure.engine.loading import StoreLoader, sharing
+from perdure.engine.loading import StoreLoader, both, sharing
 from perdure.engine.pins import CLOCK, Pins, pinned
 from perdure.engine.policy import POLICY
 from perdure.engine.process import PROCESS_KEY
@@ -112,11 +112,24 @@ class Recorder:
         finally:
             if is_write:
                 self.seconds += time.perf_counter() - started
+            self._note_ties(touched)
             if notes.impure:
                 self.step(touched, f"{call.service.name} {call.operation}: {notes.impure[0]}")
             elif is_write and outcome is not None and (touched or notes.doors):
                 self._append(call, pins, notes, outcome, may_park=may_park)
         return answer
+
+    def _note_ties(self, touched: set[StoreKey]) -> None:
+        """Stores that one call touched may share objects from now on."""
+        saved = self._saved()
+        if len(touched) == 1 and not _is_tied(next(iter(touched)), saved):
+            STORES.untied |= touched - SHARING.latest.keys()
+        else:
+            STORES.untied |= _reached(touched, saved)
+
+    def _saved(self) -> Mapping[StoreKey, Shares]:
+        loader = self.loader()
+        return {} if loader is None else loader.shares
 
     def _append(
         self, call: Call, pins: Pins, notes: CallNotes, outcome: str, *, may_park: bool
@@ -141,7 +154,8 @@ class Recorder:
         Stores whose images would say what their last ones said are left out, and so is
         the record if nothing is left.
         """
-        process_graph, captured = images(set(touched), self.loader())
+        self._note_ties(set(touched))
+        process_graph, captured = images(set(touched), self._saved())
         digests = {key: graph.digest for key, graph in captured.graphs.items()}
         digests[PROCESS_KEY] = process_graph.digest
         for key, error in captured.failed.items():
@@ -160,25 +174,46 @@ class Recorder:
         self.journal.append(IMAGES, records.encode_images(record))
 
 
-def images(touched: set[StoreKey], loader: StoreLoader | None) -> tuple[Graph, Captured]:
-    """What may have changed, and what shares objects with it, as graphs of now."""
-    saved = {} if loader is None else loader.shares
+def images(touched: set[StoreKey], saved: Mapping[StoreKey, Shares]) -> tuple[Graph, Captured]:
+    """What may have changed, and what shares objects with it, as graphs of now.
+
+    Who shares an object with a store is known only once that one is captured, too; so
+    all are that may have come to hold one since they were last.
+    """
     if process.VISITS:
         touched |= {StoreKey("iam", account, region) for account, region in write_visits()}
     living = {key for key, _ in STORES.living()}
-    wanted = touched & living
-    found = Captured()
+    work = Capture(saved)
+    wanted = (touched | STORES.untied) & living
     while wanted:
-        fresh = capture(wanted, saved)
-        # They are not on disk as files: the next checkpoint must write them.
-        STORES.dirty |= fresh.graphs.keys()
-        found.graphs |= fresh.graphs
-        found.failed |= fresh.failed
-        shares: dict[StoreKey, Shares] = {**saved, **{k: g.shares for k, g in found.graphs.items()}}
-        pointed = {key for k in found.graphs for key in found.graphs[k].shares.stores}
-        reached = sharing(set(found.graphs) | touched, shares) | pointed
-        wanted = (reached & living) - found.graphs.keys() - found.failed.keys()
-    return Writer(POLICY, SHARING, PROCESS_KEY).dump(process.capture()), found
+        work.more(wanted)
+        reached = _reached(touched | work.result.graphs.keys(), saved)
+        wanted = (reached & living) - work.result.graphs.keys() - work.result.failed.keys()
+    work.refuse_dangling()
+    # They are not on disk as files: the next checkpoint must write them.
+    STORES.dirty |= work.result.graphs.keys()
+    needed = _reached(touched, saved)
+    graphs = {key: graph for key, graph in work.result.graphs.items() if key in needed}
+    failed = {key: error for key, error in work.result.failed.items() if key in needed}
+    captured = Captured(graphs, failed)
+    return Writer(POLICY, SHARING, PROCESS_KEY).dump(process.capture()), captured
+
+
+def _is_tied(key: StoreKey, saved: Mapping[StoreKey, Shares]) -> bool:
+    """Whether a change of the store may be one of another."""
+    known = [shares[key] for shares in (saved, SHARING.latest) if key in shares]
+    return any(share.stores or share.imports or share.exports for share in known)
+
+
+def _reached(keys: set[StoreKey], saved: Mapping[StoreKey, Shares]) -> set[StoreKey]:
+    """All that a change of these stores may be a change of."""
+    shares = both(saved, SHARING.latest)
+    found: set[StoreKey] = set()
+    while keys != found:
+        found = keys
+        pointed = {to for key in found if key in shares for to in shares[key].stores}
+        keys = sharing(found, shares) | pointed
+    return found
 
 
 def request_of(call: Call) -> dict[str, object]:

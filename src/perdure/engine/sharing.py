@@ -17,6 +17,7 @@ import weakref
 from typing import Any
 
 from perdure.persistence.keys import ExportId, StoreKey
+from perdure.persistence.statefile import Shares
 
 
 class Sharing:
@@ -29,6 +30,8 @@ class Sharing:
         self._homes: dict[ExportId, StoreKey] = {}
         self._kept: dict[ExportId, Any] = {}
         self._classes: set[type] = set()
+        # What each store shared when it was last captured, on disk or not.
+        self.latest: dict[StoreKey, Shares] = {}
 
     def id_of(self, value: Any) -> ExportId | None:
         """The id of an object that is shared already."""
@@ -110,6 +113,7 @@ class Sharing:
         self._objects.clear()
         self._homes.clear()
         self._kept.clear()
+        self.latest.clear()
 
 
 SHARING = Sharing()

@@ -62,6 +62,9 @@ class Stores:
         # capture comes while a call waits.
         self.touched: set[StoreKey] = set()
         self.dirty: set[StoreKey] = set()
+        # Touched together with others since they were last captured: what they share is
+        # not known.
+        self.untied: set[StoreKey] = set()
         self.loader: Loader | None = None
         # While a loader constructs fresh stores, a look-up of another unloaded
         # one adds it to the work instead of starting a load within the load.
@@ -125,6 +128,7 @@ class Stores:
     def forget(self, key: StoreKey) -> None:
         """Drop a living store, so that the next look-up loads or creates it."""
         self.incomplete.pop(key, None)
+        self.untied.discard(key)
         table = table_of(key.module)
         regions = None if table is None else dict.get(table, key.account)
         if regions is not None and dict.__contains__(regions, key.region):

@@ -62,6 +62,14 @@ class Shares:
     imports: frozenset[ExportId] = frozenset()
     exports: frozenset[ExportId] = frozenset()
 
+    def with_(self, other: Shares) -> Shares:
+        """What either says."""
+        return Shares(
+            self.stores | other.stores,
+            self.imports | other.imports,
+            self.exports | other.exports,
+        )
+
 
 class ClassRow(NamedTuple):
     """A class the payload builds objects of, as its writer knew it.
