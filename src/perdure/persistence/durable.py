@@ -26,12 +26,12 @@ class Durable:
         self.failure: DurabilityError | None = None
         self._order = itertools.count()
         self._waiting: list[tuple[Lsn, int, Callable[[], object]]] = []
-        self._blocked = 0
+        self._blocked: set[threading.Event] = set()
 
     @property
     def is_awaited(self) -> bool:
         """Whether anybody waits."""
-        return bool(self._waiting or self._blocked)
+        return bool(self._waiting)
 
     def when(self, lsn: Lsn, callback: Callable[[], object]) -> None:
         """Call back once ``lsn`` is durable; at once if it is.  Never after a failure."""
@@ -50,16 +50,19 @@ class Durable:
         Raises:
             DurabilityError: It never will be.
         """
+        # An event of one's own: woken once, when it is due, and not with each sync.
+        done = threading.Event()
         with self.changed:
-            self._blocked += 1
-            self.changed.notify_all()
-            try:
-                self.changed.wait_for(lambda: lsn <= self.lsn or self.failure, timeout)
-            finally:
-                self._blocked -= 1
-            if lsn > self.lsn:
-                self.check()
-            return lsn <= self.lsn
+            self._blocked.add(done)
+        try:
+            self.when(lsn, done.set)
+            done.wait(timeout)
+        finally:
+            with self.changed:
+                self._blocked.discard(done)
+        if lsn > self.lsn:
+            self.check()
+        return lsn <= self.lsn
 
     def advance(self, lsn: Lsn) -> None:
         """All up to ``lsn`` is on disk now; whoever waited is called from this thread."""
@@ -80,6 +83,8 @@ class Durable:
             if is_first:
                 self.failure = error
                 self._waiting.clear()
+                for done in self._blocked:
+                    done.set()
             self.changed.notify_all()
             return is_first
 
