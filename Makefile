@@ -62,6 +62,9 @@ $(MOTO)/.fetched: $(VENV)/.dev
 moto-sweep: $(VENV)/.dev moto-tests ## moto's tests with a restart after every call, against plain moto
 	$(BIN)/python tests/coverage/moto_sweep.py --moto $(MOTO) $(ARGS)
 
+replay-sweep: $(VENV)/.dev moto-tests ## moto's tests recorded, replayed in two fresh processes, compared
+	$(BIN)/python -m tests.coverage.replay_sweep --moto $(MOTO) $(ARGS)
+
 lock: $(VENV)/.dev ## pin the versions of all dependencies anew
 	$(BIN)/pip-compile $(LOCK) --extra cli --output-file requirements.lock pyproject.toml
 	$(BIN)/pip-compile $(LOCK) --extra cli --extra dev --output-file requirements-dev.lock pyproject.toml
@@ -91,3 +94,5 @@ clean: ## remove the virtual environment and caches, never state
 
 .PHONY: help start test lint format coverage coverage-sweep moto-tests moto-sweep docs bench \
 	bench-stall bench-servers lock clean
+.PHONY: help start test lint format coverage coverage-sweep moto-tests moto-sweep replay-sweep docs bench \
+	bench-servers lock clean

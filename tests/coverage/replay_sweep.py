@@ -1,7 +1,7 @@
 """Records moto's own tests, replays them in two fresh processes, and compares.
 
-    python tests/coverage/replay_sweep.py --moto DIR                    all of moto's tests
-    python tests/coverage/replay_sweep.py --moto DIR --only test_sqs    some folders or files
+    python -m tests.coverage.replay_sweep --moto DIR                    all of moto's tests
+    python -m tests.coverage.replay_sweep --moto DIR --only test_sqs    some folders or files
 
 The two replays run in opposite orders and with different hash seeds, each from the
 recording alone (pins, requests, what came through doors).  Every answer must be the same
@@ -28,7 +28,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from moto_sweep import HERE, SHARD_SECONDS, TEST_SECONDS, environment, shards_of
+from tests.coverage.moto_sweep import HERE, SHARD_SECONDS, TEST_SECONDS, environment, shards_of
 
 WANTED_SHARE = 0.999
 SHARDS = 8

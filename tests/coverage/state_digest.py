@@ -71,7 +71,9 @@ class _Walk:
                 self.say(f"tuple {len(value)}")
                 waiting.extend(reversed(value))
             elif kind in (set, frozenset):
-                self.say(f"set {sorted(_Walk(self.reducers).digest(each) for each in value)}")
+                self.say(
+                    f"{kind.__name__} {sorted(_Walk(self.reducers).digest(each) for each in value)}"
+                )
             elif kind.__module__ == "builtins" and not isinstance(value, (dict, list)):
                 self.code_or_inert(value, waiting)
             elif id(value) in self.met:

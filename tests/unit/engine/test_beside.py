@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from tests.unit.engine.conftest import Disk, is_living, key
 
+from perdure.engine import process
+from perdure.engine.pins import Pins, pinned
 from perdure.engine.quirks.beside import addresses
 
 
@@ -138,3 +141,56 @@ def test_deployments_leave_nothing_behind(disk: Disk, moto: Any) -> None:
     store.create_deployment(api.id, "prod")
 
     assert responses_mock.registered() == []
+
+
+def test_the_arn_of_a_rule_is_no_address(moto: Any) -> None:
+    """The same pins give the same ARN, and two rules have two."""
+    from moto.elbv2.models import FakeRule
+
+    def arns() -> list[str]:
+        with pinned(Pins(1_700_000_000_000_000, 5)):
+            rules = [FakeRule("arn:aws:x:listener/app/a/1/2", [], n, [], False) for n in (1, 2)]
+        return [rule.arn for rule in rules]
+
+    moto.store("elbv2")
+    first = arns()
+    assert first == arns()
+    assert len(set(first)) == 2
+    assert all(arn.startswith("arn:aws:x:listener-rule/app/a/1/2/") for arn in first)
+
+
+def test_ids_of_endpoint_services_do_not_depend_on_who_asks(moto: Any, engine: Any) -> None:
+    """Whoever asks first, and with what pins, they are the same, and draw nothing from a call."""
+    from moto.moto_api._internal import mock_random
+
+    def ask(seed: int) -> Any:
+        with pinned(Pins(1_700_000_000_000_000, seed)):
+            store = moto.store("ec2")
+            found = store._collect_default_endpoint_services(store.account_id, "us-east-1")
+            return json.dumps(found), mock_random.random()
+
+    first, drawn = ask(1)
+    engine.forget_all()
+    again, other = ask(2)
+    assert first == again
+    assert drawn != other
+    with pinned(Pins(0, 1)):
+        assert mock_random.random() == drawn
+
+
+def test_the_key_of_sns_is_one_and_outlives_the_process(disk: Disk, moto: Any) -> None:
+    """All subscriptions sign with one key, which a restart keeps and a reset does not."""
+    from moto.sns.models import Subscription
+
+    def number() -> int:
+        key = Subscription.private_key(object())
+        return int(key.private_numbers().p)
+
+    moto.store("sns")
+    first = number()
+    assert number() == first
+    disk.save()
+    disk.restart()
+    assert number() == first
+    process.reset("sns")
+    assert number() != first

@@ -3,6 +3,9 @@
 A set's order follows from hashes, which for many objects are their addresses: a
 loaded set has another one, and a listing that is read in pages would skip what
 moved.  In these modules ``set`` is a class that remembers.
+
+A process has a hash seed of its own, and a call that is replayed in another one must
+answer the same.  A set of constants is in its order by name then.
 """
 
 from __future__ import annotations
@@ -71,8 +74,14 @@ MODULES = {
 }
 
 
+# Their constants are such sets, which messages list.
+CONSTANTS = ("moto.ecr.policy_validation", "moto.polly.resources")
+
+
 def install() -> None:
     """Give each module its class."""
+    for name in CONSTANTS:
+        after_import(name, _sort_constants)
     for name in MODULES:
         after_import(name, _remember_order)
 
@@ -91,6 +100,10 @@ class OrderedSet(MutableSet[Any]):
 
     def __len__(self) -> int:
         return len(self._members)
+
+    def __repr__(self) -> str:
+        """As a set's: moto puts some into messages."""
+        return f"{{{', '.join(map(repr, self._members))}}}" if self._members else "set()"
 
     def add(self, value: Any) -> None:
         """As a set's."""
@@ -131,3 +144,9 @@ def _remember_order(module: Any) -> None:
     # State names its classes by module; a look-up there finds this one.
     names = {"__module__": module.__name__, "__qualname__": "Ordered"}
     module.Ordered = module.set = type("Ordered", (OrderedSet,), names)
+
+
+def _sort_constants(module: Any) -> None:
+    for name, value in list(vars(module).items()):
+        if type(value) in (set, frozenset):
+            setattr(module, name, OrderedSet(sorted(value)))
