@@ -92,7 +92,5 @@ $(VENV)/.dev: requirements-dev.lock pyproject.toml | $(BIN)/python
 clean: ## remove the virtual environment and caches, never state
 	rm -rf $(VENV) .bench .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
 
-.PHONY: help start test lint format coverage coverage-sweep moto-tests moto-sweep docs bench \
-	bench-stall bench-servers lock clean
-.PHONY: help start test lint format coverage coverage-sweep moto-tests moto-sweep replay-sweep docs bench \
-	bench-servers lock clean
+.PHONY: help start test lint format coverage coverage-sweep moto-tests moto-sweep replay-sweep soak \
+	docs bench bench-stall bench-servers lock clean

@@ -118,6 +118,15 @@ class Load:
                 due[number] += self.interval
 
 
+def patient(port: int) -> Client:
+    """A connection on which a save may take its time."""
+    opened = Client(port)
+    opened._connect()
+    assert opened._sock is not None
+    opened._sock.settimeout(120)
+    return opened
+
+
 def name(number: int) -> str:
     return f"item-{number:07d}"
 
@@ -172,7 +181,7 @@ def prepare(folder: Path, items: int) -> None:
             KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
             BillingMode="PAY_PER_REQUEST",
         )
-        client = Client(running.port)
+        client = patient(running.port)
         assert client.call(request).status == 200
         put_items(running.port, range(items), "first")
         assert client.call(SAVE).status == 200
@@ -183,7 +192,7 @@ def measure(mode: str, folder: Path, options: argparse.Namespace) -> Found:
     """Checkpoints under load, after one that is not counted."""
     found, spans, changing = Found(), [], []
     with server(mode, folder) as running:
-        saver = Client(running.port)
+        saver = patient(running.port)
         assert saver.call(SAVE).status == 200
         load = Load(running.port, options.items, options.rate)
         with load.running():

@@ -11,7 +11,8 @@ No class tells those; they are found by comparing what such stores hold.
 A capture may be given a budget: then stores it cannot write in that time are left
 for ``finish``, which a forked child can do as well (``gateway/cuts.py``).  The child
 goes on with the same work on its copy of the memory.  What it writes can be used only
-if it came to no decision that the parent does not know: ``finish`` tells.
+if the parent can come to the same decisions: it can take over homes, but no export ids,
+as those belong to objects in memory.  ``finish_apart`` tells, ``take_over`` does it.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from perdure.engine.costs import COSTS
 from perdure.engine.policy import POLICY, state_of
@@ -46,6 +47,14 @@ class Captured:
     failed: dict[StoreKey, CaptureError] = field(default_factory=dict)
 
 
+class Move(NamedTuple):
+    """A shared object's home before a decision and after it; None = no store's file."""
+
+    number: ExportId
+    before: StoreKey | None
+    after: StoreKey | None
+
+
 class Capture:
     """One capture under way: ``begin``, then ``finish``; both need the engine lock.
 
@@ -59,6 +68,9 @@ class Capture:
         self.left: set[StoreKey] = set()
         # Failures that no object of the state explains.
         self.unexpected: set[StoreKey] = set()
+        # What ``finish_apart`` captured, and the homes it decided.
+        self.apart: set[StoreKey] = set()
+        self.moves: list[Move] = []
         self._deadline: float | None = None
         self.seen_ids: dict[StoreKey, int] = {}
         # Where services have several stores to capture: which of them holds an object.
@@ -107,23 +119,51 @@ class Capture:
     def finish_apart(self) -> str | None:
         """As ``finish``, in a forked child, whose decisions die with it.
 
+        ``apart`` and ``moves`` then say what the parent has to ``take_over``.
+
         Returns:
             None, or why the parent cannot use what was captured.  ``unexpected`` are
             then stores it had better not leave to a child again.
         """
-        before, left = _decisions(), set(self.left)
+        before, homes = _decisions(), dict(SHARING.homes())
         captured = dict(self.result.graphs)
         self.finish()
         if self.unexpected:
             errors = [str(self.result.failed[key]) for key in sorted(self.unexpected)]
             return "; ".join(errors)
         if _decisions() != before:
-            return "objects are shared that were not before, or have another home"
-        again = [k for k, graph in self.result.graphs.items() if captured.get(k, graph) != graph]
-        others = self.result.graphs.keys() - captured.keys() - left
-        if again or others:
-            return f"sharing calls for stores captured before: {sorted({*again, *others})}"
+            return "objects are shared that were not before, or stores were loaded"
+        now = dict(SHARING.homes())
+        self.moves = [
+            Move(number, homes.get(number), now.get(number))
+            for number in sorted(homes.keys() | now.keys())
+            if homes.get(number) != now.get(number)
+        ]
+        self.apart = {k for k, graph in self.result.graphs.items() if captured.get(k) is not graph}
         return None
+
+    def take_over(
+        self, apart: set[StoreKey], moves: list[Move], failed: Mapping[StoreKey, CaptureError]
+    ) -> bool:
+        """Make a child's decisions this process', as if it had captured these stores itself.
+
+        Their graphs, of which sharing may have called for other ones, are dropped here.
+
+        Returns:
+            Whether that was possible; if not, a home has changed since the fork, as a
+            load may do, and nothing is done.
+        """
+        if any(SHARING.home(move.number) != move.before for move in moves):
+            return False
+        for move in moves:
+            # One that is gone meanwhile needs no home: who held it has changed.
+            if SHARING.find(move.number) is not None:
+                SHARING.set_home(move.number, move.after)
+        for key in apart:
+            self.result.graphs.pop(key, None)
+        for key, error in failed.items():
+            self.fail(key, error)
+        return True
 
     def _settle(self, todo: set[StoreKey]) -> None:
         with _no_collections():
@@ -213,6 +253,10 @@ class Capture:
         """The store could not be captured: its file stays as it is, and it is changed still."""
         self.result.graphs.pop(key, None)
         self.result.failed[key] = error
+        for number, home in SHARING.homes():
+            # It was to carry this from now on; another has to.
+            if home == key and number not in self._on_disk(key).exports:
+                SHARING.set_home(number, None)
         STORES.dirty.add(key)
 
     def shares(self) -> dict[StoreKey, Shares]:
@@ -231,7 +275,9 @@ class Capture:
                 importers.setdefault(number, set()).add(key)
         for number, holders in importers.items():
             # An object of stores that are not loaded has its home on disk alone.
-            if number not in carried and SHARING.home(number) is None:
+            homeless = number not in carried and SHARING.home(number) is None
+            # Who of those still to be captured holds it, and can be written, is not known.
+            if homeless and not holders & self.left:
                 again |= self._owners(number) or self._adopt(number, holders) or self._keep(number)
         return again
 
@@ -316,9 +362,9 @@ class Capture:
 
 
 def _decisions() -> tuple[Any, ...]:
-    """All that a capture may change besides its result."""
+    """All that a capture may change besides its result and the homes of shared objects."""
     stores = frozenset(STORES.unloaded), frozenset(STORES.quarantined)
-    return SHARING.last, dict(SHARING.homes()), *stores, {key for key, _ in STORES.living()}
+    return SHARING.last, *stores, {key for key, _ in STORES.living()}
 
 
 def capture(wanted: set[StoreKey], saved: Mapping[StoreKey, Shares]) -> Captured:

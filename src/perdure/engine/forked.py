@@ -39,13 +39,17 @@ ANSWER_BYTES_MAX = 64 << 20
 # How often a wait looks whether somebody is in a hurry.
 LOOK_SECONDS = 0.1
 # The child has time; a call has not.
-NICENESS = 10
+NICENESS = 5
 _DIED, _ORPHANED = 70, 71
 _ERROR_CHARS_MAX = 500
 
 
 class ChildError(Exception):
     """A child's work cannot be used, for the reason given; nothing of it remains."""
+
+
+class UndecidedError(ChildError):
+    """The child's work asks for a decision that only its parent can take; no fault."""
 
 
 class Child:

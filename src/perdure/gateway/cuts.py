@@ -10,9 +10,10 @@ Capturing a store holds the interpreter for as long as it takes, 2.5 s for 100,0
 DynamoDB items; a fork takes some milliseconds (docs/adr/0006).  The child's copy of the
 memory is the same instant, so both halves are one cut.
 
-What the child decides, such as which store carries an object, dies with it.  If it
-came to decide anything, or failed in any way but for the disk, nothing of it is used:
-``ChildError``, upon which the caller takes another cut, in process.
+What the child decides, such as which store carries an object, dies with it, and is
+decided again here if that can be done (``Capture.take_over``).  If it cannot, or the
+child failed in any way but for the disk, nothing of it is used: ``ChildError``, upon
+which the caller takes another cut, in process.
 """
 
 from __future__ import annotations
@@ -26,18 +27,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from perdure.engine.capture import Capture
+from perdure.engine.capture import Capture, Move
 from perdure.engine.core import Engine
 from perdure.engine.costs import COSTS
-from perdure.engine.forked import Child, ChildError, fork
+from perdure.engine.forked import Child, ChildError, UndecidedError, fork
 from perdure.engine.lock import ENGINE_LOCK
 from perdure.engine.process import PROCESS_KEY
-from perdure.errors import CaptureError, CorruptionError, DurabilityError, PerdureError
+from perdure.errors import CaptureError, DurabilityError, PerdureError, StateError
 from perdure.persistence import fields
 from perdure.persistence.checkpoint import Checkpointer, Cut
 from perdure.persistence.fields import Fields
 from perdure.persistence.files import temporary_of
-from perdure.persistence.keys import Lsn, StoreKey
+from perdure.persistence.keys import ExportId, Lsn, StoreKey
 from perdure.persistence.manifest import Entry, entry_in, entry_out
 from perdure.persistence.statefile import Graph
 
@@ -156,7 +157,7 @@ class Taken:
         if self.child is not None:
             self.child.kill()
             self.child = None
-        self.checkpointer.discard(self.left, self.instant.cut)
+        self.checkpointer.discard(self.instant.cut)
 
     def _prepared(self, hurry: threading.Event) -> dict[StoreKey, Entry]:
         assert self.child is not None
@@ -166,8 +167,9 @@ class Taken:
         with ENGINE_LOCK:
             for key, seconds in report.seconds.items():
                 COSTS.note(key, seconds)
-            for key, error in report.failed.items():
-                self.work.fail(key, error)
+            if not self.work.take_over(report.captured, report.moves, report.failed):
+                raise UndecidedError("a shared object was given another home meanwhile")
+        self.left |= report.captured
         return report.entries
 
 
@@ -181,7 +183,7 @@ def _report(work: Capture, taken: Taken) -> bytes:
     if reason is not None:
         return _json(refused=reason, here=work.unexpected)
     entries, unchanged = [], []
-    captured = sorted(taken.left & work.result.graphs.keys())
+    captured = sorted(work.apart)
     for key in captured:
         # Popped: its bytes are on disk then, and need not be here as well.
         graph = work.result.graphs.pop(key)
@@ -204,6 +206,7 @@ def _report(work: Capture, taken: Taken) -> bytes:
         entries=entries,
         unchanged=unchanged,
         failed=[{"store": key, "path": e.path, "reason": e.reason} for key, e in failed.items()],
+        moves=work.moves,
         seconds=[{"store": k, "us": int((COSTS.seconds(k) or 0) * 1e6)} for k in captured],
     )
 
@@ -219,7 +222,9 @@ def _json(**report: Any) -> bytes:
 class Report:
     """What a child did, checked."""
 
+    captured: set[StoreKey]
     entries: dict[StoreKey, Entry]
+    moves: list[Move]
     failed: dict[StoreKey, CaptureError]
     seconds: dict[StoreKey, float]
 
@@ -233,7 +238,9 @@ def read_report(data: bytes, taken: Taken) -> Report:
     """
     try:
         return fields.decode(data, Path("(forked capture)"), "report", partial(_checked, taken))
-    except CorruptionError as error:
+    except (DurabilityError, ChildError):
+        raise
+    except StateError as error:
         raise ChildError(str(error)) from error
 
 
@@ -241,7 +248,7 @@ def _checked(taken: Taken, report: Fields) -> Report:
     if "refused" in report.values:
         with ENGINE_LOCK:
             COSTS.here.update(report.keys("here"))
-        raise ChildError(report.text("refused"))
+        raise UndecidedError(report.text("refused"))
     if "disk" in report.values:
         path, step, reason = map(str, report.items("disk"))
         raise DurabilityError(Path(path), step, reason)
@@ -250,15 +257,28 @@ def _checked(taken: Taken, report: Fields) -> Report:
     for row in report.rows("failed"):
         key = row.key("store")
         failed[key] = CaptureError(str(key), row.text("path"), row.text("reason"))
-    said = [*entries, *report.keys("unchanged"), *(failed.keys() & taken.left)]
-    if sorted(said) != sorted(taken.left):
+    captured = [*entries, *report.keys("unchanged")]
+    said = [*captured, *failed]
+    # Sharing may call for more than it was asked for, for each once.
+    if len(said) != len(set(said)) or not taken.left.issubset(said):
         raise report.refusal("entries", f"one of each of {_names(taken.left)}", _names(said))
-    if strangers := failed.keys() - taken.keys:
-        raise report.refusal("failed", "stores of this cut", _names(strangers))
     for entry in entries.values():
         _check_file(taken, entry)
     seconds = {row.key("store"): row.integer("us") / 1e6 for row in report.rows("seconds")}
-    return Report(entries, failed, seconds)
+    return Report(set(captured), entries, _moves(report), failed, seconds)
+
+
+def _moves(report: Fields) -> list[Move]:
+    moves = []
+    for row in report.items("moves"):
+        if not isinstance(row, list) or len(row) != len(Move._fields):
+            raise report.refusal("moves", "[number, home, home] of each", row)
+        number, *homes = row
+        if type(number) is not int:
+            raise report.refusal("moves", "an export id", number)
+        before, after = (None if home is None else StoreKey.parse(home) for home in homes)
+        moves.append(Move(ExportId(number), before, after))
+    return moves
 
 
 def _check_file(taken: Taken, entry: Entry) -> None:

@@ -32,7 +32,7 @@ from perdure import __version__
 from perdure.config import Config, LoadStrategy, SaveStrategy
 from perdure.engine import coverage
 from perdure.engine.core import Engine, stores_by_state
-from perdure.engine.forked import ChildError
+from perdure.engine.forked import ChildError, UndecidedError
 from perdure.engine.lock import ENGINE_LOCK
 from perdure.errors import CaptureError, LoadError, NotRestoredError, PerdureError, StateError
 from perdure.gateway import cuts
@@ -280,8 +280,9 @@ class Lifecycle:
         try:
             return save(apart=not self._hurry.is_set())
         except ChildError as error:
+            level = logging.INFO if isinstance(error, UndecidedError) else logging.WARNING
+            log.log(level, "a forked capture came to nothing, capturing in process: %s", error)
             # All it did is thrown away, so this is a save like any other, at its own cut.
-            log.warning("a forked capture came to nothing, capturing in process: %s", error)
             return save(apart=False)
 
     def _save_once(self, *, everything: bool, apart: bool, dropped: frozenset[StoreKey]) -> Saved:

@@ -17,7 +17,7 @@ becomes of it, only this process renames, syncs folders and replaces the manifes
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import blake2b
@@ -27,7 +27,7 @@ from perdure.errors import CorruptionError, DurabilityError
 from perdure.persistence import manifest as manifests
 from perdure.persistence import statefile
 from perdure.persistence.directory import Directory
-from perdure.persistence.files import read_file
+from perdure.persistence.files import TEMPORARY, read_file
 from perdure.persistence.keys import Lsn, StoreKey
 from perdure.persistence.manifest import Entry, Manifest
 from perdure.persistence.statefile import Graph, StateFile
@@ -134,7 +134,7 @@ class Checkpointer:
             process = self._process(cut, old, now)
         except DurabilityError:
             # On a full disk their space may be what the next attempt needs.
-            self.discard((*cut.graphs, *cut.prepared, cut.process[0]), cut.cut)
+            self.discard(cut.cut)
             raise
         fresh = sorted([*written, *cut.prepared.values()], key=lambda entry: entry.key)
         dropped = {key: old.stores[key].file for key in cut.dropped if key in old.stores}
@@ -192,10 +192,10 @@ class Checkpointer:
             return None
         return self._write_temporary(key, graph, cut, written_by, _now())
 
-    def discard(self, keys: Iterable[StoreKey], cut: Lsn) -> None:
+    def discard(self, cut: Lsn) -> None:
         """Remove what was written under temporary names for a cut that will not be."""
-        for key in keys:
-            path = self.directory.path / manifests.file_for(key, cut)
+        states = self.directory.path / manifests.STATES
+        for path in states.glob(f"*/*/*.{cut}.state{TEMPORARY}"):
             self.directory.files.discard_temporary(path)
 
     def keep_copies(self, module: str) -> None:

@@ -152,13 +152,14 @@ class Files:
         temporary = temporary_of(path)
         self.step(f"{what}.rename", path, lambda: temporary.replace(path))
 
-    def discard_temporary(self, path: Path) -> None:
+    def discard_temporary(self, temporary: Path) -> None:
         """Give back the space of what ``write_temporary`` wrote, if it is there.
 
         No step: nothing depends on it, as the next start removes what is left.
         """
+        assert temporary.suffix == TEMPORARY, temporary
         with suppress(OSError):
-            temporary_of(path).unlink()
+            temporary.unlink()
 
     def make_folder(self, folder: Path, *, what: str) -> None:
         """Create ``folder`` with its parents, each durable in its own parent."""

@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 from tests.unit.engine.conftest import Disk, key
 
-from perdure.engine.capture import Capture
+from perdure.engine.capture import Capture, Move
 from perdure.engine.core import Engine
 from perdure.engine.costs import COSTS, Costs
 from perdure.engine.sharing import SHARING
 from perdure.engine.stores import STORES
 from perdure.errors import CaptureError
+from perdure.persistence.keys import ExportId, StoreKey
 from perdure.persistence.writer import OutOfTimeError
 
 SQS, SNS, SSM = key("sqs"), key("sns"), key("ssm")
@@ -101,7 +102,7 @@ def test_what_is_left_counts_as_captured(disk: Disk, moto: Any) -> None:
 
 
 def test_objects_shared_anew_are_a_decision(disk: Disk, moto: Any) -> None:
-    """A child that gives an object its first id, or a home, is told to be of no use."""
+    """A child that gives an object its first id is told to be of no use."""
     some_stores(moto)
     moto.store("sns").held = moto.store("sqs").queues["q"]
     work = begun(disk.engine, 0)
@@ -134,14 +135,35 @@ def test_sharing_found_between_the_halves_is_settled(disk: Disk, moto: Any) -> N
     COSTS.note(SNS, 0.0)
     work = begun(disk.engine, 1.0)
     assert work.left == {SQS}
-    assert work.result.graphs[SNS].shares.imports or work.result.graphs[SNS].shares.exports
-    reason = work.finish_apart()
+    number = SHARING.id_of(moto.store("sqs").queues["q"])
+    assert work.result.graphs[SNS].shares.exports == {number}, "nobody else can have it yet"
+    assert work.finish_apart() is None
 
     graphs = work.result.graphs
-    exported = [k for k, g in graphs.items() if g.shares.exports]
-    assert exported == [SQS]
-    assert graphs[SNS].shares.imports == graphs[SQS].shares.exports
-    assert "shared" in str(reason)
+    assert graphs[SQS].shares.exports == graphs[SNS].shares.imports == {number}
+    assert graphs[SNS].shares.exports == set()
+    assert work.apart == {SQS, SNS}
+    assert work.moves == [(number, None, SQS)]
+
+
+def test_the_parent_decides_what_its_child_decided(disk: Disk, moto: Any) -> None:
+    """Homes are taken over unless one has changed; stores captured apart are not here as well."""
+    some_stores(moto)
+    work = begun(disk.engine, 5)
+    number = SHARING.share(moto.store("sqs").queues["q"])
+    gone = ExportId(SHARING.last + 7)
+    assert {SQS, SNS} <= work.result.graphs.keys()
+    failure = CaptureError("a", "b", "c")
+
+    assert not work.take_over({SQS}, [Move(number, SNS, SQS)], {SNS: failure})
+    assert SHARING.home(number) is None
+    assert {SQS, SNS} <= work.result.graphs.keys()
+    assert work.take_over({SQS}, [Move(number, None, SQS), Move(gone, None, SQS)], {SNS: failure})
+    assert SHARING.home(number) == SQS
+    assert SHARING.home(gone) is None
+    assert not work.result.graphs.keys() & {SQS, SNS}
+    assert work.result.failed == {SNS: failure}
+    assert SNS in disk.engine.changed()
 
 
 def test_twins_are_found_across_the_halves(disk: Disk, moto: Any) -> None:
@@ -204,6 +226,30 @@ class Unreadable:
 
     def close(self) -> None:
         pass
+
+
+@pytest.mark.parametrize("large", [{SQS}, {SNS}, {SQS, SNS}, set()], ids=len)
+def test_an_old_file_finds_its_object_whoever_was_large(
+    disk: Disk, moto: Any, large: set[StoreKey]
+) -> None:
+    """What a store that cannot be written refers to on disk is carried on, in any split."""
+    some_stores(moto)
+    moto.store("sns").held = moto.store("sqs").queues["q"]
+    disk.save()
+    moto.store("sns").cannot = lambda: 0
+    del moto.store("sqs").queues["q"]
+    for k in (SQS, SNS):
+        COSTS.note(k, 9.0 if k in large else 0.0)
+    work = begun(disk.engine, 5.0)
+    assert work.left == large
+    if large:
+        assert work.finish_apart() is None
+    disk.write(work.result.graphs)
+    disk.restart()
+
+    assert moto.store("sns").held.name == "q"
+    assert moto.store("sqs").queues == {}
+    assert disk.reports == {}
 
 
 def test_loading_another_store_is_a_decision(disk: Disk, moto: Any) -> None:

@@ -217,7 +217,9 @@ def test_what_is_prepared_can_be_discarded(live: Checkpointer) -> None:
     live.publish(cut(1, {"s3": 1, "sqs": 1}))
     before = files_below(live.directory.path)
     prepared(live, 2, 2)
-    live.discard([key("s3"), key("ec2")], Lsn(2))
+    live.discard(Lsn(3))
+    assert files_below(live.directory.path) != before
+    live.discard(Lsn(2))
 
     assert files_below(live.directory.path) == before
 
