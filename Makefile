@@ -39,6 +39,9 @@ docs: $(VENV)/.dev ## generate docs/configuration.md, docs/coverage.md and the t
 	$(BIN)/python -m perdure.engine.coverage
 	$(BIN)/python -m perdure.engine.services
 
+soak: $(VENV)/.dev ## kill a busy server 300 times, compare with what it acknowledged (ARGS="--kills 20 --seed 7")
+	$(BIN)/python -m tests.soak.soak $(ARGS)
+
 bench: $(VENV)/.dev ## measure against moto_server and ministack, print ratios
 	$(BIN)/python bench/run.py $(ARGS)
 
@@ -86,5 +89,5 @@ $(VENV)/.dev: requirements-dev.lock pyproject.toml | $(BIN)/python
 clean: ## remove the virtual environment and caches, never state
 	rm -rf $(VENV) .bench .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
 
-.PHONY: help start test lint format coverage coverage-sweep moto-tests moto-sweep docs bench \
+.PHONY: help start test lint format coverage coverage-sweep moto-tests moto-sweep docs soak bench \
 	bench-servers lock clean
