@@ -39,6 +39,9 @@ docs: $(VENV)/.dev ## generate docs/configuration.md, docs/coverage.md and the t
 	$(BIN)/python -m perdure.engine.coverage
 	$(BIN)/python -m perdure.engine.services
 
+soak: $(VENV)/.dev ## kill a busy server 300 times, compare with what it acknowledged (ARGS="--kills 20 --seed 7")
+	$(BIN)/python -m tests.soak.soak $(ARGS)
+
 bench: $(VENV)/.dev ## measure against moto_server and ministack, print ratios
 	$(BIN)/python bench/run.py $(ARGS)
 

@@ -1,114 +1,14 @@
-"""Actors of the services that hold configuration: SNS, SSM, Secrets Manager, KMS, IAM, Events."""
+"""Actors of what holds configuration and keys: SSM, Secrets Manager, KMS, IAM, EventBridge."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from tests.soak.model import GONE, UNKNOWN, Actor, Values
 
 TRUST = json.dumps({"Version": "2012-10-17", "Statement": []})
-MESSAGES_MAX = 8
-
-
-class Sns(Actor):
-    """A topic with a queue that is subscribed to it, or is not; what was published."""
-
-    service = "sns"
-
-    def moves(self) -> list[Callable[[], None]]:
-        if "queue" not in self.expected:
-            return [self.create_queue]
-        if "topic" not in self.expected:
-            return [self.create]
-        if "subscription" not in self.expected:
-            return [self.subscribe]
-        if len(self.expected["messages"]) >= MESSAGES_MAX:
-            return [self.take]
-        return [*[self.publish] * 5, self.take, self.rename, self.unsubscribe]
-
-    def create_queue(self) -> None:
-        self.call(
-            "create_queue",
-            lambda a: {"queue": a["QueueUrl"], "messages": []},
-            service="sqs",
-            QueueName=self.name,
-        )
-
-    def create(self) -> None:
-        self.call("create_topic", lambda a: {"topic": [a["TopicArn"], ""]}, Name=self.name)
-
-    def subscribe(self) -> None:
-        topic = self.expected["topic"][0]
-        self.call(
-            "subscribe",
-            lambda a: {"subscription": a["SubscriptionArn"]},
-            TopicArn=topic,
-            Protocol="sqs",
-            Endpoint=topic.replace(":sns:", ":sqs:"),
-            Attributes={"RawMessageDelivery": "true"},
-            ReturnSubscriptionArn=True,
-        )
-
-    def unsubscribe(self) -> None:
-        arn = self.expected["subscription"]
-        self.call("unsubscribe", lambda _: {"subscription": GONE}, SubscriptionArn=arn)
-
-    def rename(self) -> None:
-        arn, word = self.expected["topic"][0], self.word()
-        self.call(
-            "set_topic_attributes",
-            lambda _: {"topic": [arn, word]},
-            TopicArn=arn,
-            AttributeName="DisplayName",
-            AttributeValue=word,
-        )
-
-    def publish(self) -> None:
-        word, old = self.word(), self.expected["messages"]
-        self.call(
-            "publish",
-            lambda _: {"messages": [*old, word]},
-            TopicArn=self.expected["topic"][0],
-            Message=word,
-        )
-
-    def take(self) -> None:
-        """Receive all, which leaves them visible, and delete the first."""
-        if not self.expected["messages"]:
-            return self.publish()
-        first, *rest = self.expected["messages"]
-        messages = self._messages(self.expected["queue"])
-        handle = next(m["ReceiptHandle"] for m in messages if m["Body"] == first)
-        return self.call(
-            "delete_message",
-            lambda _: {"messages": rest},
-            service="sqs",
-            QueueUrl=self.expected["queue"],
-            ReceiptHandle=handle,
-        )
-
-    def _messages(self, url: str) -> list[dict[str, Any]]:
-        where = {"QueueUrl": url, "MaxNumberOfMessages": 10, "VisibilityTimeout": 0}
-        return self.ask("receive_message", service="sqs", **where).get("Messages", [])
-
-    def read(self) -> Values:
-        found: Values = {}
-        queues = self.ask("list_queues", service="sqs", QueueNamePrefix=self.name)
-        mine = [u for u in queues.get("QueueUrls", []) if u.rpartition("/")[2] == self.name]
-        if mine:
-            found["queue"] = mine[0]
-            found["messages"] = [message["Body"] for message in self._messages(mine[0])]
-        # The actor of another client has the same account and region, so this is its ARN.
-        topic = f"arn:aws:sns:us-east-1:000000000000:{self.name}"
-        told = self.found_or(None, "NotFound", "get_topic_attributes", TopicArn=topic)
-        if told is not None:
-            found["topic"] = [topic, told["Attributes"]["DisplayName"]]
-            listed = self.ask("list_subscriptions_by_topic", TopicArn=topic)["Subscriptions"]
-            assert len(listed) <= 1, listed
-            found |= {"subscription": row["SubscriptionArn"] for row in listed}
-        return found
 
 
 class Ssm(Actor):
@@ -208,8 +108,11 @@ class Kms(Actor):
 
     service = "kms"
     sealed_max = 6
-    kinds = {"aes": {}, "rsa": {"KeySpec": "RSA_2048", "KeyUsage": "SIGN_VERIFY"}}
-    signing = {"SigningAlgorithm": "RSASSA_PSS_SHA_256", "MessageType": "RAW"}
+    kinds: ClassVar[dict[str, dict[str, str]]] = {
+        "aes": {},
+        "rsa": {"KeySpec": "RSA_2048", "KeyUsage": "SIGN_VERIFY"},
+    }
+    signing: ClassVar = {"SigningAlgorithm": "RSASSA_PSS_SHA_256", "MessageType": "RAW"}
 
     def moves(self) -> list[Callable[[], None]]:
         missing = [kind for kind in self.kinds if f"key/{kind}" not in self.expected]
@@ -274,10 +177,7 @@ class Kms(Actor):
     def alias(self) -> None:
         kind = self.rng.choice(sorted(self.kinds))
         number, name = self.expected[f"key/{kind}"][0], f"alias/{self.name}"
-        if "alias" not in self.expected:
-            operation = "create_alias"
-        else:
-            operation = "update_alias"
+        operation = "update_alias" if "alias" in self.expected else "create_alias"
         self.call(operation, lambda _: {"alias": number}, AliasName=name, TargetKeyId=number)
 
     def read(self) -> Values:
@@ -287,7 +187,9 @@ class Kms(Actor):
             found[f"key/{kind}"] = [number, told["Enabled"], self._public(kind, number)]
         name = f"alias/{self.name}"
         aliases = self.ask("list_aliases", Limit=1000)["Aliases"]
-        found |= {"alias": a["TargetKeyId"] for a in aliases if a["AliasName"] == name}
+        for alias in aliases:
+            if alias["AliasName"] == name:
+                found["alias"] = alias["TargetKeyId"]
         found |= {name: self._opened(name, found["key/aes"]) for name in self._sealed()}
         if "signed" in self.expected:
             found["signed"] = self._verified(found["key/rsa"][0])

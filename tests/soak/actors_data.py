@@ -1,4 +1,4 @@
-"""Actors of the services that hold data: S3, SQS, DynamoDB, Kinesis, CloudWatch Logs."""
+"""Actors of the services that hold data: S3, DynamoDB, Kinesis, CloudWatch Logs."""
 
 from __future__ import annotations
 
@@ -7,12 +7,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from botocore.exceptions import ClientError
-
 from tests.soak.model import GONE, UNKNOWN, Actor, Values
 
-LONG = 30000  # seconds a received message stays hidden: longer than any run, below the limit
-MESSAGES_MAX = 8  # one receive shows them all
 RECORDS_MAX = 20
 
 
@@ -173,188 +169,6 @@ class S3(Actor):
         digest = hashlib.sha256(got["Body"].read()).hexdigest()
         assert got["ETag"] == row["ETag"]
         return [row["IsLatest"], row["VersionId"], got["ETag"], digest, got["Metadata"].get("key")]
-
-
-class Sqs(Actor):
-    """A queue: ``visible`` bodies in order, how many are ``held``, which handles work.
-
-    Bodies begin with a number that grows, so the order of sending is that of sorting.
-    """
-
-    service = "sqs"
-    attributes: dict[str, str] = {"VisibilityTimeout": str(LONG)}
-    suffix = ""
-
-    def moves(self) -> list[Callable[[], None]]:
-        if "queue" not in self.expected:
-            return [self.create]
-        if self.expected["held"] > len(self.expected["handles"]):
-            return [self.drop]  # a receive was in flight, and its handle is lost
-        visible, held = self.expected["visible"], self.expected["handles"]
-        moves: list[Callable[[], None]] = [self.drop] if self.rng.random() < 0.02 else []
-        if len(visible) + len(held) < MESSAGES_MAX - 1:
-            moves += [self.send, self.send, self.send_batch]
-        if visible:
-            moves += [self.receive]
-        if held:
-            moves += [self.delete, self.delete, self.release]
-        return moves or [self.drop]
-
-    def _now(self, visible: list[str], handles: list[str]) -> Values:
-        """The queue's values: what is not held, and what is held."""
-        return {
-            "visible": sorted(visible),
-            "waiting": len(visible),
-            "held": len(handles),
-            "handles": sorted(handles),
-        }
-
-    def create(self) -> None:
-        name = f"{self.name}-{self.word()}{self.suffix}"
-        self.kept.clear()
-        self.kept["name"] = name
-        self.call(
-            "create_queue",
-            lambda a: {"queue": a["QueueUrl"], **self._now([], [])},
-            QueueName=name,
-            Attributes=self.attributes,
-        )
-
-    def drop(self) -> None:
-        gone = dict.fromkeys(self.expected, GONE)
-        self.call("delete_queue", lambda _: gone, QueueUrl=self.expected["queue"])
-
-    def _entry(self, body: str) -> dict[str, Any]:
-        return {"MessageBody": body}
-
-    def send(self) -> None:
-        body = self.word()
-        visible, handles = [*self.expected["visible"], body], self.expected["handles"]
-        done = self.call(
-            "send_message",
-            lambda _: self._now(visible, handles),
-            QueueUrl=self.expected["queue"],
-            **self._entry(body),
-        )
-        assert done["MD5OfMessageBody"] == hashlib.md5(body.encode()).hexdigest()
-
-    def send_batch(self) -> None:
-        bodies = [self.word(), self.word()]
-        visible, handles = [*self.expected["visible"], *bodies], self.expected["handles"]
-        self.call(
-            "send_message_batch",
-            lambda _: self._now(visible, handles),
-            QueueUrl=self.expected["queue"],
-            Entries=[{"Id": body, **self._entry(body)} for body in bodies],
-        )
-
-    def receive(self) -> None:
-        first, *rest = self.expected["visible"]
-        handles = self.expected["handles"]
-        # While it is in flight the handle is not known: held, and no handle works.
-        lost = {**self._now(rest, [*handles, first]), "handles": handles}
-        done = self.call(
-            "receive_message",
-            lambda a: lost if a is UNKNOWN else self._now(rest, [*handles, first]),
-            QueueUrl=self.expected["queue"],
-            MaxNumberOfMessages=1,
-            VisibilityTimeout=LONG,
-        )
-        [message] = done["Messages"]
-        assert message["Body"] == first, (message["Body"], self.expected)
-        self.kept[first] = message["ReceiptHandle"]
-
-    def _without(self, body: str) -> tuple[list[str], list[str]]:
-        handles = [name for name in self.expected["handles"] if name != body]
-        return self.expected["visible"], handles
-
-    def delete(self) -> None:
-        body = self.rng.choice(self.expected["handles"])
-        visible, handles = self._without(body)
-        self.call(
-            "delete_message",
-            lambda _: self._now(visible, handles),
-            QueueUrl=self.expected["queue"],
-            ReceiptHandle=self.kept[body],
-        )
-        del self.kept[body]
-
-    def release(self) -> None:
-        body = self.rng.choice(self.expected["handles"])
-        visible, handles = self._without(body)
-        self.call(
-            "change_message_visibility",
-            lambda _: self._now([*visible, body], handles),
-            QueueUrl=self.expected["queue"],
-            ReceiptHandle=self.kept[body],
-            VisibilityTimeout=0,
-        )
-        del self.kept[body]
-
-    def read(self) -> Values:
-        name = self.kept.get("name")
-        missing = "AWS.SimpleQueueService.NonExistentQueue"
-        url = name and self.found_or(None, missing, "get_queue_url", QueueName=name)
-        if not url:
-            return {}
-        queue = {"QueueUrl": url["QueueUrl"]}
-        # A timeout of 0 leaves all of them as visible as they were.
-        shown = self.ask(
-            "receive_message", **queue, MaxNumberOfMessages=10, VisibilityTimeout=0
-        ).get("Messages", [])
-        visible = [message["Body"] for message in shown]
-        # moto hides a visible message by an old handle, so those are not tried.
-        kept = [body for body in self.kept if body != "name" and body not in visible]
-        handles = sorted(body for body in kept if self._works(queue, body))
-        self.kept = {body: self.kept[body] for body in ["name", *handles]}
-        numbers = self.ask("get_queue_attributes", **queue, AttributeNames=["All"])["Attributes"]
-        return {
-            "queue": url["QueueUrl"],
-            "visible": visible,
-            "waiting": int(numbers["ApproximateNumberOfMessages"]),
-            "held": int(numbers["ApproximateNumberOfMessagesNotVisible"]),
-            "handles": handles,
-        }
-
-    def _works(self, queue: Values, body: str) -> bool:
-        try:
-            self.ask(
-                "change_message_visibility",
-                **queue,
-                ReceiptHandle=self.kept[body],
-                VisibilityTimeout=LONG,
-            )
-        except ClientError as error:
-            assert error.response["ResponseMetadata"]["HTTPStatusCode"] < 500, error
-            return False
-        return True
-
-
-class Fifo(Sqs):
-    """A FIFO queue in which every message is a group of its own.
-
-    In one group a held message hides the others, and after a receive with a timeout of 0,
-    which is how a queue is read here, moto hands out a group's last message first.
-    """
-
-    attributes = {**Sqs.attributes, "FifoQueue": "true"}
-    suffix = ".fifo"
-
-    def moves(self) -> list[Callable[[], None]]:
-        again = [self.again] if self.expected.get("visible") else []
-        return [*super().moves(), *again]
-
-    def _entry(self, body: str) -> dict[str, Any]:
-        return {"MessageBody": body, "MessageGroupId": body, "MessageDeduplicationId": body}
-
-    def again(self) -> None:
-        """Send a message a second time: it is there once."""
-        self.call(
-            "send_message",
-            lambda _: {},
-            QueueUrl=self.expected["queue"],
-            **self._entry(self.expected["visible"][-1]),
-        )
 
 
 class Dynamodb(Actor):

@@ -165,7 +165,9 @@ class Actor:
 
     def names(self, kind: str) -> list[str]:
         """What follows ``kind/`` in the names of the expected values."""
-        return [name.removeprefix(f"{kind}/") for name in self.expected if name.startswith(f"{kind}/")]
+        return [
+            name.removeprefix(f"{kind}/") for name in self.expected if name.startswith(f"{kind}/")
+        ]
 
     # ------------------------------------------------------------ for the soak
 

@@ -30,25 +30,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, IncompleteReadError
 from botocore.exceptions import ConnectionError as NoConnection
-from botocore.exceptions import HTTPClientError, IncompleteReadError
-
 from tests.integration.conftest import Server, environment
-from tests.soak import actors_control, actors_data, actors_stacks
+from tests.soak import actors_apis, actors_control, actors_data, actors_queues, actors_stacks
 from tests.soak.model import Actor, Difference, Tally
 from tests.soak.settings import settings
 
 ACTORS: list[type[Actor]] = [
     actors_data.S3,
-    actors_control.Sns,
-    actors_data.Sqs,
+    actors_queues.Sns,
+    actors_queues.Sqs,
     actors_control.Ssm,
-    actors_data.Fifo,
+    actors_queues.Fifo,
     actors_control.Kms,
     actors_data.Dynamodb,
     actors_control.Iam,
-    actors_stacks.Lambda,
+    actors_apis.Lambda,
     actors_control.Events,
     actors_stacks.Cloudformation,
     actors_data.Kinesis,
@@ -56,8 +54,8 @@ ACTORS: list[type[Actor]] = [
     actors_data.Logs,
     actors_stacks.Stepfunctions,
     actors_control.Secretsmanager,
-    actors_stacks.Route53,
-    actors_stacks.Apigateway,
+    actors_apis.Route53,
+    actors_apis.Apigateway,
 ]
 # What a client sees of a server that is killed, and of one that is not there.
 CUT = (NoConnection, HTTPClientError, IncompleteReadError)

@@ -28,4 +28,3 @@ def test_a_loss_is_seen(tmp_path: Path) -> None:
     assert result.lost
     assert (tmp_path / "at-kill").is_dir()
     assert "found    <gone>" in str(result.lost[0])
-
