@@ -34,6 +34,8 @@ from perdure.persistence.keys import StoreKey
 
 TABLE_PATH = Path(__file__).with_name("effects.json")
 ACTION = "Action"
+FORBIDDEN = frozenset({"action", "content-encoding"})
+FORBIDDEN_BESIDE_NAMES = FORBIDDEN | {"x-amz-target"}
 
 
 @cache
@@ -48,13 +50,15 @@ def is_read(call: Call) -> bool:
     known = reads().get(call.service.name)
     if known is None:
         return False
-    operation = name_of(call)
-    return operation in known and not writes_beside(call)
+    # Most writes name themselves, and need no closer look.
+    if call.operation not in known and not _is_rest(call):
+        return False
+    return name_of(call) in known and not writes_beside(call)
 
 
 def name_of(call: Call) -> str | None:
     """The operation that moto will run, if the request names one and no other."""
-    if call.operation.startswith(call.method + " "):
+    if _is_rest(call):
         return None if _names_an_action(call) else route_of(call)
     if call.form:
         return call.operation if _is_first(call) else None
@@ -67,6 +71,10 @@ def writes_beside(call: Call) -> bool:
         return True
     beside = BESIDE.get(call.service.module)
     return beside is not None and beside(call)
+
+
+def _is_rest(call: Call) -> bool:
+    return " " in call.operation
 
 
 def _is_first(call: Call) -> bool:
@@ -90,11 +98,8 @@ def _names_an_action(call: Call) -> bool:
 
 def _is_plain(call: Call) -> bool:
     """No header that names an action beside, and none that hides the body."""
-    names_target = call.operation.startswith(call.method + " ") or call.form
-    return not any(
-        name in ("action", "content-encoding") or (names_target and name == "x-amz-target")
-        for name, _ in call.headers
-    )
+    forbidden = FORBIDDEN_BESIDE_NAMES if call.form or _is_rest(call) else FORBIDDEN
+    return forbidden.isdisjoint([name for name, _ in call.headers])
 
 
 def _notes_access(call: Call) -> bool:

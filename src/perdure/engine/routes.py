@@ -36,30 +36,27 @@ class Route:
 
     Attributes:
         operation: Its name.
-        template: The path of the model.
-        path: What the path must look like, as it came, percent-encoded.
-        needs: Query arguments it must have; with a value where the model gives one.
-        needs_headers: Names in lower case.
+        needs: Query arguments it must have.
+        values: Of these, those the model gives a value.
+        headers: Headers it must have, in lower case.
         takes: Query arguments it may have; None for any.
+        weight: The more a route demands, the better it fits what has all that.
     """
 
     operation: str
-    template: str
-    path: re.Pattern[str]
-    needs: tuple[tuple[str, str | None], ...]
-    needs_headers: tuple[str, ...]
+    needs: frozenset[str]
+    values: tuple[tuple[str, str], ...]
+    headers: frozenset[str]
     takes: frozenset[str] | None
+    weight: int
 
-    @property
-    def weight(self) -> int:
-        """The more a route demands, the better it fits what has all that."""
-        return len(self.needs) + len(self.needs_headers)
-
-    def fits(self, arguments: dict[str, str], headers: set[str]) -> bool:
+    def fits(self, arguments: dict[str, str], call: Call) -> bool:
         """Whether all is there that the route demands."""
-        return all(
-            name in arguments and value in (None, arguments[name]) for name, value in self.needs
-        ) and all(name in headers for name in self.needs_headers)
+        return (
+            self.needs <= arguments.keys()
+            and all(arguments[name] == value for name, value in self.values)
+            and (not self.headers or self.headers <= {name for name, _ in call.headers})
+        )
 
     def takes_all(self, arguments: dict[str, str]) -> bool:
         """Whether nothing is there that the operation does not have."""
@@ -69,76 +66,90 @@ class Route:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Template:
+    """The operations of one path, those first that demand most."""
+
+    path: re.Pattern[str]
+    routes: tuple[Route, ...]
+
+
 def route_of(call: Call) -> str | None:
     """The operation a REST request names beyond doubt, or None."""
-    candidates = [route for route in _by_length(call) if route.path.fullmatch(call.path)]
-    if len({route.template for route in candidates}) != 1:
+    found = [each for each in _by_length(call) if each.path.fullmatch(call.path)]
+    if len(found) != 1:
         return None
     arguments = dict(parse_qsl(call.query, keep_blank_values=True)) if call.query else {}
-    headers = {name for name, _ in call.headers}
-    fitting = [route for route in candidates if route.fits(arguments, headers)]
-    best = max((route.weight for route in fitting), default=0)
-    found = [route for route in fitting if route.weight == best]
-    return found[0].operation if len(found) == 1 and found[0].takes_all(arguments) else None
+    fitting = [route for route in found[0].routes if route.fits(arguments, call)]
+    if not fitting or not fitting[0].takes_all(arguments):
+        return None
+    # Nothing in a GET tells two such apart: moto takes the first, as it does of S3's two
+    # lists of buckets.
+    is_tie = len(fitting) > 1 and fitting[0].weight == fitting[1].weight
+    return None if is_tie and call.method not in ("GET", "HEAD") else fitting[0].operation
 
 
-def _by_length(call: Call) -> list[Route]:
-    """Routes whose paths have as many segments; a slash at the end may be one too many."""
-    routes = _routes(call.service.name)
+def _by_length(call: Call) -> list[Template]:
+    """Paths with as many segments; a slash at the end may be one too many."""
+    templates = _templates(call.service.name)
     count = call.path.count("/")
-    found = [*routes.get((call.method, count), ()), *routes.get((call.method, ANY_NUMBER), ())]
+    found = [
+        *templates.get((call.method, count), ()),
+        *templates.get((call.method, ANY_NUMBER), ()),
+    ]
     if call.path.endswith("/"):
-        found += routes.get((call.method, count - 1), ())
+        found += templates.get((call.method, count - 1), ())
     return found
 
 
 @cache
-def _routes(service: str) -> dict[tuple[str, int], tuple[Route, ...]]:
-    """A service's routes by method and number of segments, from its model."""
+def _templates(service: str) -> dict[tuple[str, int], list[Template]]:
+    """A service's paths by method and number of segments, from its model."""
     from moto.core.utils import get_service_model
 
     model = get_service_model(service)
-    found: dict[tuple[str, int], list[Route]] = defaultdict(list)
+    routes: dict[tuple[str, str], list[Route]] = defaultdict(list)
     for name in model.operation_names:
         operation = model.operation_model(name)
-        route = _route(operation)
-        count = ANY_NUMBER if "+}" in route.template else route.template.count("/")
-        found[operation.http["method"], count].append(route)
-    return {key: tuple(routes) for key, routes in found.items()}
+        template, _, query = operation.http["requestUri"].partition("?")
+        routes[operation.http["method"], template].append(_route(operation, query))
+    found: dict[tuple[str, int], list[Template]] = defaultdict(list)
+    for (method, template), of_path in routes.items():
+        count = ANY_NUMBER if "+}" in template else template.count("/")
+        of_path.sort(key=lambda route: -route.weight)
+        found[method, count].append(Template(_path(template), tuple(of_path)))
+    return dict(found)
 
 
-def _route(operation: Any) -> Route:
-    template, _, query = operation.http["requestUri"].partition("?")
-    needs: dict[str, str | None] = {
-        name: value or None for name, value in parse_qsl(query, keep_blank_values=True)
-    }
-    takes: set[str] | None = set(needs)
-    headers = []
+def _route(operation: Any, query: str) -> Route:
+    given = dict(parse_qsl(query, keep_blank_values=True))
+    needs, takes, headers = set(given), set(given), set()
+    takes_any = False
     members = operation.input_shape.members if operation.input_shape else {}
     required = operation.input_shape.required_members if operation.input_shape else ()
     for name, shape in members.items():
         where = shape.serialization.get("location")
         key = shape.serialization.get("name", name)
-        if where == "querystring" and shape.type_name == "map":
-            takes = None
-        elif where == "querystring":
-            takes = None if takes is None else takes | {key}
+        if where == "querystring":
+            takes_any |= shape.type_name == "map"
+            takes.add(key)
             if name in required:
-                needs.setdefault(key, None)
+                needs.add(key)
         elif where == "header" and name in required:
-            headers.append(key.lower())
+            headers.add(key.lower())
     return Route(
         operation.name,
-        template,
-        _path(template),
-        tuple(needs.items()),
-        tuple(headers),
-        None if takes is None else frozenset(takes),
+        frozenset(needs),
+        tuple((name, value) for name, value in given.items() if value),
+        frozenset(headers),
+        None if takes_any else frozenset(takes),
+        # As moto weighs them: of two alike the one that is not deprecated goes first.
+        2 * (len(needs) + len(headers)) - bool(operation.deprecated),
     )
 
 
 def _path(template: str) -> re.Pattern[str]:
-    parts = LABEL.split(template.rstrip("/") or "")
+    parts = LABEL.split(template.rstrip("/"))
     pattern = "".join(
         (".+" if part.endswith("+") else "[^/]+") if index % 2 else re.escape(part)
         for index, part in enumerate(parts)
