@@ -25,6 +25,7 @@ class Disk:
         self.files: dict[StoreKey, bytes] = {}
         self.digests: dict[StoreKey, str] = {}
         self.process: bytes = b""
+        self.process_digest = ""
         self.shares: dict[StoreKey, Shares] = {}
         self.reports: dict[StoreKey, str] = {}
         self.fetched: list[StoreKey] = []
@@ -47,6 +48,7 @@ class Disk:
             self.digests[key] = graph.digest
             self.shares[key] = graph.shares
         graph = self.engine.capture_process()
+        self.process_digest = graph.digest
         self.process = encode(StateFile(process.PROCESS_KEY, Lsn(self.cut), {}, graph))
         self.engine.saved_again()
 

@@ -25,25 +25,29 @@ import resource
 import threading
 import time
 from collections import defaultdict
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from held import Held
 from memory_disk import Disk
 from moto.core import DEFAULT_ACCOUNT_ID
-from moto.core.base_backend import BackendDict
+from moto.core.base_backend import AccountSpecificBackend, BackendDict
 from moto.core.botocore_stubber import BotocoreStubber
 from moto.core.config import default_user_config
 from moto.core.models import botocore_stubber
 from moto.core.request import normalize_request
 from moto.core.responses import BaseResponse
-from moto.moto_api import recorder
+from moto.moto_api import recorder, state_manager
 
 CONFIG_OF_MOTO = json.loads(json.dumps(default_user_config))
 
-from perdure.engine import core, process, special, stores  # noqa: E402 - after moto's defaults were read
+from seen_effects import Effects  # noqa: E402 - the same
+
+from perdure.engine import core, effects, process, special, stores  # noqa: E402 - after moto's defaults were read
 from perdure.engine.calls import Answer, Call  # noqa: E402
 from perdure.engine.loading import connected  # noqa: E402
 from perdure.engine.lock import ENGINE_LOCK  # noqa: E402
@@ -87,10 +91,10 @@ class Sweep:
         self.sent = urlsplit("")
         self.operations: dict[str, set[str]] = defaultdict(set)
         self.changing: dict[str, set[str]] = defaultdict(set)
-        # Of stores that were there before: changed by a call; left alone by one that
-        # was answered well.
-        self.mutating: dict[str, set[str]] = defaultdict(set)
-        self.steady: dict[str, set[str]] = defaultdict(set)
+        self.effects = Effects()
+        # Stores that tests look up themselves, and whether a call runs now.
+        self.held = Held()
+        self.in_call = False
         # Of one capture: which store holds a plain container.
         self.holders: dict[int, StoreKey] = {}
         self.split: set[str] = set()
@@ -120,13 +124,22 @@ class Sweep:
         """Run it once, and restart what it touched."""
         with ENGINE_LOCK:
             self.calls += 1
+            self.in_call = True
             status = 0
+            operation = core_operation(call)
+            self.operations[call.service.name].add(operation)
+            settled = self.settle(call if self.effects.may_read(call, operation) else None)
+            # Only tests of moto can tell how states move on; as it is, it counts.
+            counts = not (effects.writes_beside(call) or state_manager._transitions)
             try:
                 answer = self.execute(call, may_park=may_park)
                 status = answer.status
                 return answer
             finally:
-                self.save_and_drop(call, well=0 < status < FIRST_ERROR)
+                self.save_and_drop(
+                    call, operation, settled, well=0 < status < FIRST_ERROR, counts=counts
+                )
+                self.in_call = False
 
     def classify(self, plain: Any) -> Call:
         """The call a request means, as moto writes it down."""
@@ -152,35 +165,79 @@ class Sweep:
 
     def execute(self, call: Call, *, may_park: bool) -> Answer:
         """Run it; what moto raises reaches the test, as with plain moto."""
+        _look_for_buckets_in_hosts(False)
         try:
             return self.engine.execute(call, may_park=may_park)
         except RequestError as error:
             if error.__cause__ is not None:
                 raise error.__cause__ from None
             return Answer(error.status, [], str(error).encode())
+        finally:
+            _look_for_buckets_in_hosts(True)
 
     # ------------------------------------------------------------------ state
 
-    def save_and_drop(self, call: Call, *, well: bool) -> None:
-        """Restart all stores that were touched, as far as no thread of moto holds them."""
+    def settle(self, call: Call | None) -> set[StoreKey]:
+        """Save what tests and threads changed since the last call: it is not this one's.
+
+        Args:
+            call: One that may only read.  Its stores are loaded and looked at now: a set
+                that is built anew may come in another order, which is no change.
+        """
+        STORES.dirty |= self.held.keys() & self.engine.living()
+        if call is not None:
+            mine = (call.service.module, call.account)
+            for key in [key for key in STORES.unloaded if key[:2] == mine]:
+                if key in STORES.unloaded:
+                    self.engine.load(key)
+            STORES.dirty |= self.engine.living()
+        return self.disk.save()
+
+    def save_and_drop(
+        self,
+        call: Call,
+        operation: str,
+        settled: set[StoreKey],
+        *,
+        well: bool,
+        counts: bool,
+    ) -> None:
+        """Restart all stores that were touched, as far as no thread of moto holds them.
+
+        Args:
+            call: The call that is done.
+            operation: What it ran.
+            settled: Stores that were saved before it, and not restarted since.
+            well: Whether it was answered without an error.
+            counts: Whether what it changed says something of its operation.
+        """
         self.holders.clear()
-        before = dict(self.disk.digests)
+        before, process_before = dict(self.disk.digests), self.disk.process_digest
+        touched = set(self.engine.last_touched)
         saved = self.disk.save()
         name = call.service.name
-        operation = core_operation(call)
-        self.operations[name].add(operation)
         changed = {key for key in saved if before.get(key) != self.disk.digests[key]}
         if changed:
             self.changing[name].add(operation)
-        if changed & before.keys():
-            self.mutating[name].add(operation)
-        elif well and not changed:
-            self.steady[name].add(operation)
-        if _motos_threads():
-            return
+        if counts:
+            found = {
+                str(key)
+                for key in changed
+                if key in before or not self.effects.creations.is_as_created(key)
+            }
+            if process_before != self.disk.process_digest:
+                found.add("process")
+            in_place = touched <= before.keys()
+            self.effects.note(call, operation, well=well, in_place=in_place, changed=found)
+        if not _motos_threads():
+            self.restart(saved | settled)
+
+    def restart(self, saved: set[StoreKey]) -> None:
+        """Drop what was saved, and all that is tied to it; each is loaded when needed."""
         self.restarts += 1
         living = self.engine.living()
         gone = connected(saved, self.disk.shares) & living
+        held = {key: STORES.find(key) for key in gone & self.held.keys()}
         for key in gone:
             _close_bodies(key)
             STORES.forget(key)
@@ -189,6 +246,9 @@ class Sweep:
         STORES.unloaded |= gone & self.disk.shares.keys()
         process.install({})
         self.disk.know(self.engine.last_id)
+        for key, dropped in held.items():
+            self.engine.load(key)
+            self.held.follow(dropped, STORES.find(key))
 
     def note_containers(self, writer: Writer) -> list[Any]:
         """Plain containers have no id to carry: two stores that hold one would have two."""
@@ -208,7 +268,27 @@ class Sweep:
             self.engine.forget_all()
             self.disk = Disk(self.engine)
             self.disk.know(self.engine.last_id)
+            self.held = Held()
+            self.disk.save()
             stores._TABLES.clear()
+
+    def looked_up(self, regions: Any, region: str) -> Any:
+        """A look-up of a store; those by a test are noted."""
+        store = stores._get_region(regions, region)
+        if not self.in_call and store is not None and not _is_thread_of_moto():
+            region = "aws" if region == "global" else region
+            key = StoreKey(stores._module(regions), regions.account_id, region)
+            self.held.note(key, store)
+        return store
+
+
+def _look_for_buckets_in_hosts(wanted: bool) -> None:
+    """In a call the gateway has done it; tests of moto's own functions expect it of moto."""
+    import moto.s3.utils
+    import moto.settings
+
+    moto.settings.S3_IGNORE_SUBDOMAIN_BUCKETNAME = not wanted
+    moto.s3.utils.S3_IGNORE_SUBDOMAIN_BUCKETNAME = not wanted
 
 
 def core_operation(call: Call) -> str:
@@ -247,6 +327,12 @@ def _close_bodies(key: StoreKey) -> None:
         for each in (*versions, *bucket.multiparts.values()):
             if hasattr(each, "dispose"):
                 each.dispose()
+
+
+def _is_thread_of_moto() -> bool:
+    from perdure.engine.quirks.threads import _is_motos
+
+    return _is_motos(threading.current_thread())
 
 
 def _motos_threads() -> bool:
@@ -335,6 +421,10 @@ def _spare_repeated_work() -> None:
     """
     import botocore.loaders
     import moto.core.models
+    from moto.core.utils import get_service_model
+
+    # A client of S3 takes the bucket out of its model's paths: the engine needs its own.
+    get_service_model("s3")
 
     load = cache(botocore.loaders.JSONFileLoader().load_file)
     botocore.loaders.JSONFileLoader.load_file = lambda _, path: load(path)
@@ -349,6 +439,7 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     motos_own = _motos_own()
     SWEEP = sweep = Sweep()
+    _look_for_buckets_in_hosts(True)
     _identify_moto_itself(motos_own)
     _check_what_was_sent(sweep)
 
@@ -359,15 +450,22 @@ def pytest_configure(config: pytest.Config) -> None:
     _frozen_clock_rows()
     BotocoreStubber.process_request = sweep.process_request
     BackendDict.reset = classmethod(lambda _: sweep.reset())
+    AccountSpecificBackend.__getitem__ = lambda *named: sweep.looked_up(*named)  # noqa: PLW0108 - a method
 
 
 class _Recorder:
     def __init__(self, path: str) -> None:
         self.path = Path(path)
         self.outcomes: dict[str, tuple[str, str]] = {}
+        self.seconds: dict[str, float] = defaultdict(float)
+        self.reads: dict[str, list[str]] = {}
 
     def note(self, report: pytest.TestReport) -> None:
         """The worst of a test's three phases counts."""
+        self.seconds[report.nodeid] += report.duration
+        if SWEEP is not None and report.when == "teardown":
+            self.reads[report.nodeid] = sorted(SWEEP.effects.of_test)
+            SWEEP.effects.of_test.clear()
         if report.outcome != "passed" or report.when == "call":
             known = self.outcomes.get(report.nodeid, ("", ""))[0]
             if known != "failed":
@@ -378,7 +476,14 @@ class _Recorder:
         """One line a test, and one of sums."""
         with self.path.open("w") as out:
             for test, (outcome, text) in self.outcomes.items():
-                out.write(json.dumps({"test": test, "outcome": outcome, "text": text}) + "\n")
+                row = {
+                    "test": test,
+                    "outcome": outcome,
+                    "text": text,
+                    "seconds": round(self.seconds[test], 2),
+                    "reads": self.reads.get(test, []),
+                }
+                out.write(json.dumps(row) + "\n")
             sums: dict[str, Any] = {
                 "memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
             }
@@ -388,14 +493,24 @@ class _Recorder:
                     "restarts": SWEEP.restarts,
                     "operations": {k: sorted(v) for k, v in SWEEP.operations.items()},
                     "changing": {k: sorted(v) for k, v in SWEEP.changing.items()},
-                    "mutating": {k: sorted(v) for k, v in SWEEP.mutating.items()},
                     "split": sorted(SWEEP.split),
-                    "steady": {k: sorted(v) for k, v in SWEEP.steady.items()},
+                    "effects": SWEEP.effects.sums(),
                 }
             out.write(json.dumps({"sums": sums}) + "\n")
 
 
 _RECORDERS: list[_Recorder] = []
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Iterator[None]:
+    """A test's own transitions of states end with it; some tests leave them to the next."""
+    before = dict(state_manager._transitions)
+    try:
+        return (yield)
+    finally:
+        state_manager._transitions.clear()
+        state_manager._transitions.update(before)
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:

@@ -6,7 +6,9 @@ after that request (``moto_plugin.py``).  The results must be the same.
     python tests/coverage/moto_sweep.py                      all of moto's tests
     python tests/coverage/moto_sweep.py --only test_sqs      some folders or files
     python tests/coverage/moto_sweep.py --reuse-plain        keep the first run's results
-    python tests/coverage/moto_sweep.py --write-sample       choose the tests of ``make test``
+    python tests/coverage/moto_sweep.py --reuse-swept        keep both runs' results
+    python tests/coverage/moto_sweep.py --write-effects      choose the tests of ``make test``
+                                                             and what effects.json says
 
 The tests come with moto's source distribution (``make moto-sweep`` fetches it).
 moto's own web server (``test_server.py``) is left out: Perdure does not use it.
@@ -35,8 +37,13 @@ from typing import Any
 import botocore
 import moto
 
+if __package__:
+    from tests.coverage.choose import Seen, base, extend, shown, write_table
+else:
+    from choose import Seen, base, extend, shown, write_table
+
 from perdure import __version__
-from perdure.engine import coverage
+from perdure.engine import coverage, effects
 from perdure.engine.services import all_services
 
 HERE = Path(__file__).parent
@@ -44,7 +51,8 @@ ROOT = HERE.parent.parent
 EXCEPTIONS = HERE / "moto_exceptions.toml"
 # The tests of the sweep that ``make test`` runs, every time the same.
 SAMPLE = HERE / "moto_sample.txt"
-SAMPLE_OF_A_FOLDER = 7
+# What tests that show effects may add to the sample, in one process.
+EFFECTS_SECONDS = 180.0
 # One test fills a table with 20,000 items, and every call writes and loads all of it.
 TEST_SECONDS = 900
 SHARD_SECONDS = 3600
@@ -68,6 +76,7 @@ class Results:
     split: set[str] = field(default_factory=set)
     operations: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     changing: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    effects: Seen = field(default_factory=Seen)
 
     def read(self, path: Path) -> None:
         """Add one process' records."""
@@ -76,6 +85,7 @@ class Results:
             if "test" in row:
                 self.outcomes[row["test"]] = row["outcome"]
                 self.texts[row["test"]] = row["text"]
+                self.effects.add_test(row)
             else:
                 self._add(row["sums"])
 
@@ -88,6 +98,7 @@ class Results:
             self.operations[name] |= set(found)
         for name, found in sums.get("changing", {}).items():
             self.changing[name] |= set(found)
+        self.effects.add_sums(sums.get("effects", {}))
 
 
 class Runner:
@@ -108,6 +119,13 @@ class Runner:
             )
             for record in records:
                 results.read(record)
+        return results
+
+    def kept(self) -> Results:
+        """What the last run with restarts left behind."""
+        results = Results()
+        for record in sorted(self.work.glob("perdure-*.jsonl")):
+            results.read(record)
         return results
 
     def _run_shard(self, tests: list[str], name: str, number: int) -> Path:
@@ -192,6 +210,8 @@ def settle(runner: Runner, plain: Results, swept: Results) -> list[str]:
     Some of moto's tests depend on what ran before them, or on a second's rounding.
     """
     first = differing(plain, swept)
+    # The records of the first run stay.
+    runner = Runner(runner.moto_dir, runner.work / "again", runner.jobs)
     for _ in range(AGAIN):
         remaining = differing(plain, swept)
         if not remaining:
@@ -207,17 +227,30 @@ def settle(runner: Runner, plain: Results, swept: Results) -> list[str]:
     return [test for test in first if test not in differing(plain, swept)]
 
 
-def choose_sample(plain: Results, swept: Results) -> list[str]:
-    """Some tests of every folder, evenly spread, of those that pass both ways."""
+def write_effects(runner: Runner, plain: Results, swept: Results) -> None:
+    """Choose the sample, run it forth and back, and write what stands: sample and table."""
     passing = [t for t, o in plain.outcomes.items() if o == swept.outcomes.get(t) == "passed"]
-    folders: dict[str, list[str]] = defaultdict(list)
-    for test in sorted(passing):
-        folders[test.split("/")[1]].append(test)
-    chosen = []
-    for tests in folders.values():
-        step = max(1, len(tests) // SAMPLE_OF_A_FOLDER)
-        chosen += tests[::step][:SAMPLE_OF_A_FOLDER]
-    return chosen
+    sample = extend(base(passing), passing, swept.effects, seconds=EFFECTS_SECONDS)
+    # One process knows them as the sweep does, two others in another order each.
+    for shards in (halves(sample), halves(sample[::-1])):
+        results = runner.run(shards, plain=False)
+        depending = [test for test in sample if results.outcomes.get(test) != "passed"]
+        print(f"not in the sample, for they depend on others: {depending}")
+        sample = [test for test in sample if test not in depending]
+        swept.effects.writes |= results.effects.writes
+    SAMPLE.write_text("\n".join(sample) + "\n")
+    table = swept.effects.candidates() & shown(sample, results.effects)
+    write_table(effects.TABLE_PATH, table)
+    print(f"{len(sample)} tests in the sample; {len(table)} operations only read")
+
+
+def halves(tests: list[str]) -> list[list[str]]:
+    """Two parts for two processes; each folder stays in one of them."""
+    parts: list[list[str]] = [[], []]
+    folders = sorted({test.split("/")[1] for test in tests})
+    for test in tests:
+        parts[folders.index(test.split("/")[1]) % 2].append(test)
+    return parts
 
 
 def main() -> int:
@@ -227,17 +260,18 @@ def main() -> int:
     shards = shards_of(runner.moto_dir, options.only, options.jobs * SHARDS_PER_JOB)
     started = time.monotonic()
     plain_file = runner.work / "plain.json"
-    if options.reuse_plain and plain_file.exists():
+    if (options.reuse_plain or options.reuse_swept) and plain_file.exists():
         plain = Results(outcomes=json.loads(plain_file.read_text()))
     else:
         plain = runner.run(shards, plain=True)
         plain_file.write_text(json.dumps(plain.outcomes, indent=0))
-    swept = runner.run(shards, plain=False)
+    swept = runner.kept() if options.reuse_swept else runner.run(shards, plain=False)
     if options.only:
         plain.outcomes = {t: o for t, o in plain.outcomes.items() if t in swept.outcomes}
     unsteady = settle(runner, plain, swept)
-    if options.write_sample:
-        SAMPLE.write_text("\n".join(choose_sample(plain, swept)) + "\n")
+    if options.write_effects:
+        sample_runner = Runner(runner.moto_dir, runner.work / "sample", 2)
+        write_effects(sample_runner, plain, swept)
     if not options.only:
         write_coverage(plain, swept)
     return report(runner, plain, swept, unsteady, seconds=time.monotonic() - started)
@@ -263,9 +297,14 @@ def report(
         print(f"    {known.get(test, 'NOT EXPLAINED')}")
     for test in unsteady:
         print(f"  unsteady: {test}")
+    for each in sorted(swept.effects.misrouted):
+        print(f"  routed otherwise: {each}")
+    for each in sorted(swept.effects.broken):
+        print(f"  effects.json says it only reads: {each}")
     for each in sorted(swept.split):
         print(f"  held by two stores: {each}")
-    return int(bool(unknown) or share < WANTED_SHARE or len(unsteady) > UNSTEADY_MAX)
+    wrong = swept.effects.misrouted | swept.effects.broken
+    return int(bool(unknown or wrong) or share < WANTED_SHARE or len(unsteady) > UNSTEADY_MAX)
 
 
 def service_of(test: str) -> str | None:
@@ -318,7 +357,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--only", nargs="*", default=[], help="folders or files under tests/")
     parser.add_argument("--reuse-plain", action="store_true")
-    parser.add_argument("--write-sample", action="store_true")
+    parser.add_argument("--reuse-swept", action="store_true")
+    parser.add_argument("--write-effects", action="store_true")
     return parser.parse_args()
 
 

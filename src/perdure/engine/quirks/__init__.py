@@ -12,6 +12,7 @@ copies      a KMS key and its replicas share what moto lets them share
 order       sets whose order reaches an answer keep it
 beside      what moto keeps beside its model becomes part of it
 queues      each pass over a queue's messages reads the clock once
+reads       what a read notes though nobody asks for it is not noted
 speed       work moto repeats in every call though it never changes
 """
 
@@ -28,6 +29,7 @@ from perdure.engine.quirks import (
     paging,
     polling,
     queues,
+    reads,
     speed,
     threads,
     tracking,
@@ -41,7 +43,7 @@ def install() -> None:
     doors.install()
     for quirk in (
         *(identity, tracking, paging, polling, queues, threads),
-        *(executions, jobs, beside, copies, order, speed),
+        *(executions, jobs, beside, copies, order, reads, speed),
     ):
         quirk.install()
     outward.install()
