@@ -236,7 +236,8 @@ SETTINGS = (
         " ".join(each.value for each in Sync),
         "When the journal is forced to disk. `interval`: every JOURNAL_SYNC_INTERVAL; an answered "
         "call survives the death of the process at any instant, a power cut may take the last "
-        "interval. `always`: before the answer. `never`: when the system does, and at a checkpoint.",
+        "interval. `always`: before the answer. `never`: when the system does, and at a "
+        "checkpoint.",
     ),
     Setting(
         "JOURNAL_SYNC_INTERVAL",
@@ -259,7 +260,8 @@ SETTINGS = (
         _lower(RecoveryPolicy),
         " ".join(each.value for each in RecoveryPolicy),
         "What happens if a call of the journal is answered otherwise when it is replayed. "
-        "`tolerant`: it is reported, and what it came from is kept aside. `strict`: the start is refused.",
+        "`tolerant`: it is reported, and what it came from is kept aside. `strict`: the start is "
+        "refused.",
     ),
     Setting(
         "GATEWAY_LISTEN",

@@ -132,7 +132,7 @@ def test_replacing_by_nothing_is_a_checkpoint_too(live: Checkpointer) -> None:
 
 
 def test_dropped_stores_are_set_aside(live: Checkpointer) -> None:
-    """A cut that drops stores publishes a manifest without the stores; their files are kept aside."""
+    """A cut that drops stores publishes a manifest without them; their files are kept aside."""
     live.publish(cut(1, {"s3": 1, "sqs": 1}))
     live.publish(replace(cut(2, {}), dropped=frozenset({key("s3"), key("ec2")})))
 
