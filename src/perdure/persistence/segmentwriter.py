@@ -74,23 +74,21 @@ class SegmentWriter:
             ``is_synced``, else after ``sync``.
         """
         header = encode_header(first, instance=instance, link=before, fingerprint=fingerprint)
-        descriptor, size = spare.take(size)
         path = spare.path.with_name(name_of(first))
-        try:
-            files.step("journal.header.write", spare.path, lambda: write_at(descriptor, header, 0))
-            if is_synced:
-                files.step("journal.header.fsync", spare.path, lambda: os.fdatasync(descriptor))
-            files.step("journal.rename", path, lambda: spare.path.replace(path))
-        except BaseException:
-            os.close(descriptor)
-            raise
+        with spare.taken(size) as (descriptor, allocated):
+            try:
+                _write_header(files, spare.path, descriptor, header, is_synced=is_synced)
+                files.step("journal.rename", path, lambda: spare.path.replace(path))
+            except BaseException:
+                os.close(descriptor)
+                raise
         return cls(
             files,
             path,
             descriptor,
             first=first,
             instance=instance,
-            size=size,
+            size=allocated,
             offset=len(header),
             link=crc_of_header(header),
             before=before,
@@ -147,3 +145,11 @@ class SegmentWriter:
     def _write(self, step: str, data: bytes) -> None:
         descriptor, offset = self._descriptor, self.offset
         self._files.step(step, self.path, lambda: write_at(descriptor, data, offset))
+
+
+def _write_header(
+    files: Files, path: Path, descriptor: int, header: bytes, *, is_synced: bool
+) -> None:
+    files.step("journal.header.write", path, lambda: write_at(descriptor, header, 0))
+    if is_synced:
+        files.step("journal.header.fsync", path, lambda: os.fdatasync(descriptor))

@@ -12,6 +12,8 @@ import errno
 import logging
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from perdure.errors import DurabilityError
@@ -70,19 +72,23 @@ class Spare:
             return True
         return self._free_bytes() - size >= self.headroom_bytes and self._make(size) is None
 
-    def take(self, size: int) -> tuple[int, int]:
+    @contextmanager
+    def taken(self, size: int) -> Iterator[tuple[int, int]]:
         """Hand over the spare, made now if there is none as large: descriptor and size.
+
+        It must have another name when the block ends.  Until then no new one is made:
+        under the same name, that would empty the file that was handed over.
 
         Raises:
             DurabilityError: There is none and none can be made.
         """
-        refusal = self._make(size)
-        if refusal is not None:
-            raise refusal
         with self._lock:
-            taken = self._descriptor, self.size
+            refusal = self._make_locked(size)
+            if refusal is not None:
+                raise refusal
+            handed = self._descriptor, self.size
             self._descriptor, self.size = -1, 0
-            return taken
+            yield handed
 
     def close(self) -> None:
         """Give the space back."""
@@ -95,18 +101,21 @@ class Spare:
     def _make(self, size: int) -> DurabilityError | None:
         """See that there is a spare, all zeros, its size synced; why not, if the disk is full."""
         with self._lock:
-            if self.size >= size:
-                return None
-            try:
-                self._allocate(size)
-            except DurabilityError as error:
-                if _errno(error) not in NO_ROOM:
-                    raise
-                # At once: on a full disk it may be what a checkpoint needs.
-                self._drop()
-                return error
-            self.size = size
+            return self._make_locked(size)
+
+    def _make_locked(self, size: int) -> DurabilityError | None:
+        if self.size >= size:
             return None
+        try:
+            self._allocate(size)
+        except DurabilityError as error:
+            if _errno(error) not in NO_ROOM:
+                raise
+            # At once: on a full disk it may be what a checkpoint needs.
+            self._drop()
+            return error
+        self.size = size
+        return None
 
     def _allocate(self, size: int) -> None:
         if self._descriptor < 0:
