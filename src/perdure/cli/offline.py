@@ -17,8 +17,8 @@ from perdure.errors import CorruptionError
 
 # A forger can make checksums too: clean is not harmless, and not loadable either.
 LOOKED_AT = (
-    "looked at: perdure.json, manifest.json; header and checksums of the files it names; "
-    "payloads are not loaded (a start does that)"
+    "looked at: perdure.json, manifest.json; header and checksums of the files it names; the "
+    "journal behind them; payloads are not loaded, calls not replayed (a start does that)"
 )
 StateDir = Annotated[Path, typer.Argument(metavar="DIR", help="A state directory.")]
 
@@ -26,23 +26,31 @@ StateDir = Annotated[Path, typer.Argument(metavar="DIR", help="A state directory
 def check(directory: StateDir, *, as_json: AsJson = False) -> None:
     """Verify every file of a state directory.
 
-    Nothing is changed.  Exits with 0 when all is clean and with 30 when something is damaged.
-    Payloads are compared with their checksums; whether the engine can load them, only a start
+    Nothing is changed.  Exits with 0 when all is clean, or the journal only torn as a crash
+    leaves it (the next start cuts that); with 30 when something is damaged.  Payloads are compared with their checksums; whether the engine can load them, only a start
     proves.
     """
+    from perdure.engine.fingerprint import fingerprint
     from perdure.persistence.check import check_directory
 
+    any_region = settings.load().allow_nonstandard_regions
     with output.spinner(f"checking {directory}"):
-        report = check_directory(directory, _versions())
+        report = check_directory(
+            directory, _versions(), fingerprint=fingerprint(any_region=any_region)
+        )
     if as_json:
         output.emit(report.to_json())
     else:
-        output.say(f"{directory}: {report.verdict}; stores: {report.stores}, cut: {report.cut}")
+        output.say(
+            f"{directory}: {report.verdict}; stores: {report.stores}, cut: {report.cut}, "
+            f"records behind it: {report.records}"
+        )
         output.say(LOOKED_AT)
-        if report.findings:
-            rows = [(f.path, f.verdict, f.reason, f.hint) for f in report.findings]
+        found = [*report.findings, *report.notes]
+        if found:
+            rows = [(f.path, f.verdict, f.reason, f.hint) for f in found]
             output.table(("file", "verdict", "reason", "what to do"), rows)
-    if report.verdict != "clean":
+    if report.findings:
         raise typer.Exit(CorruptionError.exit_code)
 
 

@@ -173,7 +173,7 @@ class Engine:
     @staticmethod
     def fingerprint() -> dict[str, str]:
         """What shapes answers: a journal is replayed only by an engine with the same."""
-        return fingerprint()
+        return fingerprint(any_region=moto.settings.allow_unknown_region())
 
     def saved_again(self) -> None:
         """The mapping given to ``know`` changed.  Needs the engine lock."""

@@ -14,7 +14,6 @@ from hashlib import blake2b
 from pathlib import Path
 
 import moto
-from moto.settings import allow_unknown_region
 
 from perdure import __version__
 
@@ -22,7 +21,7 @@ from perdure import __version__
 NOT_SHOWN = frozenset({"MOTO_PORT", "MOTO_ALLOW_NONEXISTENT_REGION"})
 
 
-def fingerprint() -> dict[str, str]:
+def fingerprint(*, any_region: bool) -> dict[str, str]:
     """Name and value of everything that does; texts that can be compared and shown."""
     settings = {k: v for k, v in os.environ.items() if k.startswith("MOTO_") and k not in NOT_SHOWN}
     return {
@@ -30,7 +29,7 @@ def fingerprint() -> dict[str, str]:
         "moto": moto.__version__,
         "python": f"{sys.version_info.major}.{sys.version_info.minor}",
         "engine": _sources(),
-        "any_region": str(allow_unknown_region()).lower(),
+        "any_region": str(any_region).lower(),
         "settings": json.dumps(settings, sort_keys=True) if settings else "",
     }
 

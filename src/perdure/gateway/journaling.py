@@ -176,8 +176,13 @@ class Journaling:
 
     def is_behind(self) -> bool:
         """Whether there are records behind the last cut.  Needs the engine lock."""
-        last = self.last_lsn if self.journal is None else self.journal.appended_lsn
-        return last > self._cut
+        if self.journal is None:
+            return self.last_lsn > self._cut
+        return self.journal.appended_lsn > self._cut or self._is_unnamed()
+
+    def _is_unnamed(self) -> bool:
+        """Whether no manifest says yet that there is a journal: if it went, nobody would know."""
+        return self._opened()[1].segment is None
 
     def before_publish(self) -> None:
         """All that was appended is on disk when this returns."""
@@ -197,7 +202,11 @@ class Journaling:
     def is_due(self) -> bool:
         """Whether a checkpoint should be made now."""
         journal = self.journal
-        if journal is None or journal.appended_lsn <= self._cut:
+        if journal is None:
+            return False
+        if self._is_unnamed():
+            return True
+        if journal.appended_lsn <= self._cut:
             self._since = None
             return False
         now = time.monotonic()
