@@ -12,7 +12,8 @@ patch it and freeze the clock, none of which a recording of calls can know.  Wha
 recorded run answered is counted beside it.
 
 A segment (what lies between two resets of moto) is compared up to its first impure call;
-calls from there on are counted apart.
+calls from there on are counted apart.  So are calls that stop at a door in both replays:
+while they were recorded their test had put something of its own in the door's place.
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ class Counts:
     stores: int = 0
     same_stores: int = 0
     doors: int = 0
+    stopped: int = 0
 
 
 @dataclass(slots=True)
@@ -59,6 +61,8 @@ class Comparison:
     differing: list[str] = field(default_factory=list)
     # Operations that were impure, with the reasons.
     impure: Counter[str] = field(default_factory=Counter)
+    # Those that a replay stopped, with the error.
+    stopped: Counter[str] = field(default_factory=Counter)
     segments: int = 0
     same_segments: int = 0
 
@@ -79,6 +83,11 @@ class Comparison:
                 self.impure[f"{operation}: {reason}"] += 1
             if number >= min(len(one), len(two)):
                 counts.impure += 1
+                continue
+            error = _stopped(one[number])
+            if error and error == _stopped(two[number]):
+                counts.stopped += 1
+                self.stopped[f"{operation}: {error}"] += 1
                 continue
             counts.requests += 1
             counts.doors += bool(row["doors"])
@@ -102,6 +111,11 @@ class Comparison:
                 names = [n for n in mine.keys() | other.keys() if mine.get(n) != other.get(n)]
                 why = mine.get("(error)", "") or ", ".join(sorted(names))
                 self.differing.append(f"state   {key}  {test}: {why}")
+
+
+def _stopped(answer: str) -> str:
+    text = answer.partition(" ")[2]
+    return text if text.startswith(("DoorMismatchError", "EscapeError")) else ""
 
 
 def _difference(one: str, two: str) -> str:
@@ -184,9 +198,8 @@ def compare_files(found: Comparison, recording: Path, one: Path, two: Path) -> N
 
 def report(found: Comparison, *, seconds: float, shown: int = SHOWN) -> int:
     """Print it; 0 if enough is the same."""
-    print(
-        f"{'service':32}{'requests':>9}{'same':>9}{'impure':>8}{'doors':>7}{'stores':>8}{'same':>8}"
-    )
+    heads = ("requests", "same", "impure", "stopped", "doors", "stores", "same")
+    print(f"{'service':28}" + "".join(f"{head:>9}" for head in heads))
     total = Counts()
     for name, counts in sorted(found.services.items()):
         print(_line(name, counts))
@@ -202,6 +215,8 @@ def report(found: Comparison, *, seconds: float, shown: int = SHOWN) -> int:
             print(f"  {each}")
     for what, count in sorted(found.impure.items()):
         print(f"impure  {count:5}  {what}")
+    for what, count in sorted(found.stopped.items()):
+        print(f"stopped {count:5}  {what}")
     share = total.same / max(1, total.requests)
     state_share = total.same_stores / max(1, total.stores)
     recorded = total.as_recorded / max(1, total.requests)
@@ -214,9 +229,9 @@ def report(found: Comparison, *, seconds: float, shown: int = SHOWN) -> int:
 
 
 def _line(name: str, counts: Counts) -> str:
-    return (
-        f"{name:32}{counts.requests:9}{counts.same:9}{counts.impure:8}{counts.doors:7}"
-        f"{counts.stores:8}{counts.same_stores:8}"
+    numbers = (counts.requests, counts.same, counts.impure, counts.stopped, counts.doors)
+    return f"{name:28}" + "".join(
+        f"{number:9}" for number in (*numbers, counts.stores, counts.same_stores)
     )
 
 

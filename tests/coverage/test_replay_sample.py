@@ -36,4 +36,4 @@ def test_replays_in_two_processes_and_orders_are_the_same(found: Comparison) -> 
 def test_a_replay_answers_as_the_recorded_run_did(found: Comparison) -> None:
     """But for calls of tests that reach into moto, patch it or freeze the clock."""
     requests = sum(counts.requests for counts in found.services.values())
-    assert sum(counts.as_recorded for counts in found.services.values()) > requests * 0.97
+    assert sum(counts.as_recorded for counts in found.services.values()) > requests * 0.95

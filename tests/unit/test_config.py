@@ -19,7 +19,7 @@ def test_empty_environment_gives_every_default():
     found = config.load({})
 
     assert found.state_dir is None
-    assert found.snapshot_save_strategy is SaveStrategy.SCHEDULED
+    assert found.snapshot_save_strategy is SaveStrategy.JOURNAL
     assert found.snapshot_load_strategy is LoadStrategy.ON_REQUEST
     assert found.snapshot_flush_interval == 15
     assert found.gateway_listen == (Address("127.0.0.1", 4566),)

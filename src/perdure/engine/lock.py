@@ -20,6 +20,7 @@ from perdure.engine.stores import STORES
 from perdure.persistence.keys import StoreKey
 
 ENGINE_LOCK: Any = threading.RLock()
+LET_OTHERS = "it let others run in its middle"
 
 
 def nothing() -> None:
@@ -65,7 +66,7 @@ def waiting() -> Iterator[None]:
     if not ENGINE_LOCK._is_owned():
         yield
         return
-    note_impure("it let others run in its middle")
+    note_impure(LET_OTHERS)
     before_wait()
     mine = STORES.touched
     with DOORS.aside(), unpinned(renew_clock=True):
@@ -98,6 +99,8 @@ def wait_for(event: Any, seconds: float | None = None) -> bool:
     The engine's is taken back only when the event's is free again, since who sets
     events holds the engine's: no two threads take the two in opposite order and wait.
     """
+    if not event.is_set():
+        note_impure(LET_OTHERS)  # may raise, so before anything is held
     condition = event._cond
     condition.acquire()
     if event.is_set():

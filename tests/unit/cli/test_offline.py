@@ -16,6 +16,8 @@ class Report:
     verdict: str = "clean"
     stores: int = 3
     cut: int = 42
+    records: int = 2
+    notes: list = field(default_factory=list)
     findings: list = field(default_factory=list)
 
     def to_json(self):
@@ -27,7 +29,7 @@ def checked(monkeypatch):
     """Replaces the check; yields the report it gives and the paths it was given."""
     report, paths = Report(), []
 
-    def check_directory(path, running):
+    def check_directory(path, running, *, fingerprint):
         paths.append(path)
         return report
 
@@ -48,9 +50,9 @@ def test_check_of_a_clean_directory_exits_with_0(perdure, checked, tmp_path):
     found = perdure("check", str(tmp_path))
 
     assert found.code == 0
-    assert found.out.startswith(f"{tmp_path}: clean; stores: 3, cut: 42\n")
+    assert found.out.startswith(f"{tmp_path}: clean; stores: 3, cut: 42, records behind it: 2\n")
     # What a clean verdict does not say is said.
-    assert found.out.endswith("payloads are not loaded (a start does that)\n")
+    assert found.out.endswith("calls not replayed (a start does that)\n")
     assert checked.paths == [tmp_path]
 
 
@@ -63,6 +65,18 @@ def test_check_of_a_damaged_directory_exits_with_30_and_lists_all(perdure, check
     assert found.code == 30
     for word in ("a/s3.state", "damaged", "CRC [x]", "restore it"):
         assert word in found.out
+
+
+def test_check_of_a_torn_journal_exits_with_0_and_says_so(perdure, checked, tmp_path):
+    """What a crash leaves is no damage: the next start cuts it."""
+    checked.report.verdict = "torn"
+    checked.report.notes.append(
+        SimpleNamespace(path="journal/1.wal", verdict="torn", reason="record 7", hint="nothing")
+    )
+    found = perdure("check", str(tmp_path))
+
+    assert found.code == 0
+    assert "record 7" in found.out
 
 
 @pytest.mark.parametrize(("damaged", "code"), [(False, 0), (True, 30)])
@@ -79,7 +93,7 @@ def test_check_as_json_is_the_report(perdure, checked, tmp_path, damaged, code):
 def test_check_of_what_cannot_be_read_is_an_error(perdure, checked, tmp_path):
     """When nothing can be read there is no verdict but the error's exit code."""
 
-    def refuse(path, running):
+    def refuse(path, running, *, fingerprint):
         raise StateError(f"{path}: nothing here")
 
     checked.module.check_directory = refuse

@@ -25,7 +25,7 @@ from perdure.engine.doors import (
     door,
     note_impure,
 )
-from perdure.engine.lock import running, sleep, waiting
+from perdure.engine.lock import running, sleep, wait_for, waiting
 from perdure.engine.pins import CLOCK, pinned
 
 
@@ -90,11 +90,13 @@ def wait() -> None:
         pass
 
 
+EVENT = threading.Event()
 IMPURE: dict[str, Callable[[], Any]] = {
     "thread": start_thread,
     "process": lambda: subprocess.run([sys.executable, "-c", ""], check=True),
     "wait": wait,
     "sleep": lambda: sleep(0),
+    "event": lambda: wait_for(EVENT, 0.001),
     "http": lambda: requests.get("http://127.0.0.1:9/", timeout=0.1),
 }
 
@@ -112,6 +114,8 @@ def test_what_makes_a_call_impure_is_noticed_and_refused_at_replay(
     assert notes.impure
     with pytest.raises(EscapeError), running(), DOORS.open([]):
         IMPURE[name]()
+    assert EVENT._cond.acquire(blocking=False)  # nothing is held on to
+    EVENT._cond.release()
 
 
 def test_a_wait_keeps_the_notes_of_each_call_apart(engine: Engine) -> None:
