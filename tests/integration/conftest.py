@@ -3,8 +3,8 @@
 Two kinds of tests live here.  A *resumed* test is a generator, ``create; yield; use``
 (see ``resume.py``): all first halves of a file run on one server, the server
 restarts, then each second half is a test.  Every file runs that way twice: once
-with a clean stop and all stores loaded at the start, once with a save, ``kill -9``
-and each store loaded on first use.  Other tests start servers
+with a clean stop and all stores loaded at the start, once with ``kill -9``, after which
+all is replayed from the journal, and stores are loaded on first use.  Other tests start servers
 of their own with ``start``.
 """
 
@@ -151,8 +151,10 @@ class Server:
         return code
 
     def restart(self, how: str = "stop", **env: str) -> Server:
-        """Stop it and start it again: ``stop``, or ``kill`` after a ``state/save``."""
+        """Stop it and start it again: ``stop``, or ``kill``, with or without a ``state/save``."""
         if how == "kill":
+            self.kill()
+        elif how == "save and kill":
             self.save()
             self.kill()
         else:

@@ -108,7 +108,7 @@ def test_a_stop_during_a_save_keeps_all(filled):
             filled.ask("/_localstack/state/save", method="POST")
 
     saving = threading.Thread(target=save)
-    filled.restart("kill", SNAPSHOT_SAVE_STRATEGY="ON_SHUTDOWN")
+    filled.restart("save and kill", SNAPSHOT_SAVE_STRATEGY="ON_SHUTDOWN")
     fill(filled, "last")
     saving.start()
     assert filled.stop() == 0, filled.log
