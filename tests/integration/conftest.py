@@ -81,6 +81,20 @@ def _session() -> Any:
     return boto3.session.Session()
 
 
+def refuse_cut_answer(operation_model: Any, response_dict: Any, **_: Any) -> None:
+    """Raise for an answer that a kill cut off; boto3 takes it for one that says nothing."""
+    from botocore.exceptions import ConnectionClosedError
+
+    headers = {name.lower(): value for name, value in response_dict["headers"].items()}
+    bodiless = response_dict["status_code"] in (204, 304)
+    if bodiless or operation_model.http["method"] == "HEAD" or "transfer-encoding" in headers:
+        return
+    body = response_dict["body"]  # a stream checks its length while it is read
+    length = headers.get("content-length", "")
+    if not length.isdigit() or (isinstance(body, bytes) and len(body) != int(length)):
+        raise ConnectionClosedError(endpoint_url=operation_model.name)
+
+
 class Server:
     """One server process; its port and its home outlive a restart."""
 
@@ -247,7 +261,7 @@ class Server:
             }
             if service == "s3":
                 settings.setdefault("s3", {"addressing_style": "path"})
-            self._clients[wanted] = _session().client(
+            client = _session().client(
                 service,
                 region_name=region,
                 endpoint_url=self.url,
@@ -256,6 +270,8 @@ class Server:
                 aws_session_token=token,
                 config=Config(**settings),
             )
+            client.meta.events.register("before-parse", refuse_cut_answer)
+            self._clients[wanted] = client
         return self._clients[wanted]
 
 
