@@ -7,13 +7,12 @@ import os
 from perdure.config import SaveStrategy
 
 # Where every acknowledged call survives a kill.  ``None``: as the server does by itself.
-JOURNALED = "JOURNAL" in SaveStrategy.__members__
-STRATEGIES = [None, "ON_REQUEST"] if JOURNALED else ["ON_REQUEST"]
+STRATEGIES = [None, SaveStrategy.ON_REQUEST.value]
 # What each variable of this process sets for the server.
 VARIABLES = {
     "SOAK_SAVE_STRATEGY": "SNAPSHOT_SAVE_STRATEGY",
     "SOAK_JOURNAL_SYNC": "JOURNAL_SYNC",
-    "SOAK_CHECKPOINT_RECORDS": "PERDURE_CHECKPOINT_RECORDS",
+    "SOAK_CHECKPOINT_INTERVAL": "CHECKPOINT_INTERVAL",
 }
 
 

@@ -7,7 +7,7 @@ exactly.  Three kinds of kills: while clients call, after all was compared; earl
 the first calls load the stores and the comparison is under way; while the server starts.
 
 Run it with ``make soak``; ``ARGS="--kills 20 --seed 7"``.  ``SOAK_SAVE_STRATEGY``,
-``SOAK_JOURNAL_SYNC`` and ``SOAK_CHECKPOINT_RECORDS`` set what the server is started with.
+``SOAK_JOURNAL_SYNC`` and ``SOAK_CHECKPOINT_INTERVAL`` set what the server is started with.
 It ends at the first round in which something is wrong, and keeps the state directory as
 it was at the kill and as it is after the recovery.
 """
@@ -78,7 +78,7 @@ class Options:
     services: int = 9  # of each client; together they are at all of them
     sync: str | None = None
     strategy: str | None = None
-    checkpoint_records: int = 200
+    checkpoint_interval: float = 0.5
     early: float = 0.25  # share of lives that end while stores are loaded
     starting: float = 0.25  # share of starts that are killed
     clean_stop: bool = True  # at the end, and compare once more
@@ -207,7 +207,7 @@ class Soak:
         self.rng = random.Random(f"{options.seed}/kills")
         self.result = Result()
         asked = {"JOURNAL_SYNC": options.sync, "SNAPSHOT_SAVE_STRATEGY": options.strategy}
-        env = settings(PERDURE_CHECKPOINT_RECORDS=str(options.checkpoint_records))
+        env = settings(CHECKPOINT_INTERVAL=str(options.checkpoint_interval))
         env |= {name: value for name, value in asked.items() if value}
         self.server = Server(folder / "home", DATA_DIR=str(self.state), **env)
         self.clients = [self._client(number) for number in range(options.clients)]
@@ -381,7 +381,7 @@ def _options() -> Options:
     parser.add_argument("--services", type=int, default=Options.services, help="of each client")
     parser.add_argument("--sync", choices=["always", "interval", "never"], help="JOURNAL_SYNC")
     parser.add_argument("--strategy", help="SNAPSHOT_SAVE_STRATEGY")
-    parser.add_argument("--checkpoint-records", type=int, default=Options.checkpoint_records)
+    parser.add_argument("--checkpoint-interval", type=float, default=Options.checkpoint_interval)
     parser.add_argument("--folder", type=Path, help="work here, and keep it")
     return Options(**vars(parser.parse_args()))
 
