@@ -184,6 +184,12 @@ class Journaling:
         """Whether no manifest says yet that there is a journal: if it went, nobody would know."""
         return self._opened()[1].segment is None
 
+    def keep_tail(self) -> None:
+        """Give the segments of a tail nobody has replayed a second name in quarantine."""
+        directory, _ = self._opened()
+        for live in () if self._tail is None else self._tail.segments:
+            directory.keep_copy(f"{FOLDER}/{live.path.name}")
+
     def before_publish(self) -> None:
         """All that was appended is on disk when this returns."""
         if self.journal is not None:

@@ -313,6 +313,8 @@ class Lifecycle:
         try:
             cut = taken.complete(self._hurry)
             self._journaling.before_publish()
+            if self._detached:
+                self._journaling.keep_tail()
             written = self.checkpointer.publish(cut, replace=self._detached)
         except BaseException:
             with ENGINE_LOCK:
