@@ -264,6 +264,8 @@ class Sweep:
     def reset(self) -> None:
         """Between tests moto empties all its stores."""
         with ENGINE_LOCK:
+            for key in self.engine.living():
+                _close_bodies(key)
             for table in list(BackendDict._instances):
                 table.clear()
             BackendDict._instances.clear()
