@@ -5,6 +5,9 @@ the modules of the stores whose digest differs after the call.  Nothing else of 
 server is different.  Run as ``python -m tests.coverage.host``, with the arguments
 of ``perdure start``.
 
+A thread of moto that an observed call starts, a Step Functions execution for one, is
+waited for a moment: what it changes is put down to that call, not to the next.
+
 A digest is taken when a store appears (constructed or loaded), after each observed
 call for what it touched, and before one for what unobserved calls have touched
 meanwhile; so a change is never put down to the wrong call.
@@ -15,6 +18,8 @@ from __future__ import annotations
 import faulthandler
 import signal
 import sys
+import threading
+import time
 from typing import Any
 
 from tests.coverage.headers import CHANGED, OBSERVE
@@ -25,11 +30,15 @@ from perdure.engine.core import Engine
 from perdure.engine.loading import StoreLoader
 from perdure.engine.lock import ENGINE_LOCK
 from perdure.engine.policy import POLICY, state_of
+from perdure.engine.quirks.threads import _is_motos
 from perdure.engine.sharing import Sharing
 from perdure.engine.stores import STORES, Stores, module_of
 from perdure.errors import CaptureError
 from perdure.persistence.keys import StoreKey
 from perdure.persistence.writer import Writer
+
+# How long a thread may take to come to rest.
+REST_SECONDS = 0.5
 
 
 class Observer:
@@ -53,6 +62,7 @@ class Observer:
     def after(self, touched: set[StoreKey]) -> set[str]:
         """The modules of the stores that differ from when they were last looked at."""
         changed = set()
+        self.stale -= touched
         for key in touched:
             now = digest(key)
             if self.digests.get(key) != now:
@@ -72,25 +82,39 @@ def digest(key: StoreKey) -> str:
         return "cannot be captured"
 
 
+def motos_threads() -> set[threading.Thread]:
+    """Threads of moto that run."""
+    return {thread for thread in threading.enumerate() if _is_motos(thread)}
+
+
 def watch(observer: Observer) -> None:
     """Put the observer in the way of calls and of stores that appear."""
     execute, opened, load = Engine.execute, Stores.open, StoreLoader.load
 
     def execute_observed(engine: Engine, call: Call, *, may_park: bool) -> Answer:
-        with ENGINE_LOCK:
-            if all(name != OBSERVE for name, _ in call.headers):
+        if all(name != OBSERVE for name, _ in call.headers):
+            with ENGINE_LOCK:
                 try:
                     return execute(engine, call, may_park=may_park)
                 finally:
                     observer.stale |= engine.last_touched
+        others = motos_threads()
+        with ENGINE_LOCK:
             observer.before(call)
-            changed: set[str] = set()
+            touched: set[StoreKey] = set()
             try:
                 answer = execute(engine, call, may_park=may_park)
             finally:
-                changed = observer.after(engine.last_touched)
-            answer.headers.append((CHANGED, ",".join(sorted(changed))))
-            return answer
+                touched = set(engine.last_touched)
+                observer.stale |= touched
+        deadline = time.monotonic() + REST_SECONDS
+        # One that is about to start is listed already, and cannot be joined.
+        while motos_threads() - others and time.monotonic() < deadline:
+            time.sleep(0.002)
+        with ENGINE_LOCK:
+            changed = observer.after(touched)
+        answer.headers.append((CHANGED, ",".join(sorted(changed))))
+        return answer
 
     def open_noted(stores: Stores, regions: Any, region: str) -> Any:
         found = opened(stores, regions, region)

@@ -13,7 +13,9 @@ default account; exceptions that reach the test instead of becoming a 500; its c
 for each test of whether Step Functions and Lambda really run; strangers without a key,
 whom S3 lets read only what is public; signatures, checked against what was sent; answers
 of deployed APIs, by a mock of HTTP; its list of all objects; its recorder, its own
-server and the calls that only moto knows.
+server and the calls that only moto knows.  What a test looked up itself shows what was
+loaded in its place (``held.py``).  How states move on, which a test may tell moto, is
+forgotten with the test.
 """
 
 from __future__ import annotations
@@ -262,6 +264,8 @@ class Sweep:
     def reset(self) -> None:
         """Between tests moto empties all its stores."""
         with ENGINE_LOCK:
+            for key in self.engine.living():
+                _close_bodies(key)
             for table in list(BackendDict._instances):
                 table.clear()
             BackendDict._instances.clear()

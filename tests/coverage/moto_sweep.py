@@ -51,8 +51,8 @@ ROOT = HERE.parent.parent
 EXCEPTIONS = HERE / "moto_exceptions.toml"
 # The tests of the sweep that ``make test`` runs, every time the same.
 SAMPLE = HERE / "moto_sample.txt"
-# What tests that show effects may add to the sample, in one process.
-EFFECTS_SECONDS = 180.0
+# How much longer the sample may take for tests that show what only reads.
+EFFECTS_SHARE = 0.8
 # One test fills a table with 20,000 items, and every call writes and loads all of it.
 TEST_SECONDS = 900
 SHARD_SECONDS = 3600
@@ -230,7 +230,9 @@ def settle(runner: Runner, plain: Results, swept: Results) -> list[str]:
 def write_effects(runner: Runner, plain: Results, swept: Results) -> None:
     """Choose the sample, run it forth and back, and write what stands: sample and table."""
     passing = [t for t, o in plain.outcomes.items() if o == swept.outcomes.get(t) == "passed"]
-    sample = extend(base(passing), passing, swept.effects, seconds=EFFECTS_SECONDS)
+    sample = base(passing)
+    seconds = EFFECTS_SHARE * sum(swept.effects.seconds[test] for test in sample)
+    sample = extend(sample, passing, swept.effects, seconds=seconds)
     # One process knows them as the sweep does, two others in another order each.
     for shards in (halves(sample), halves(sample[::-1])):
         results = runner.run(shards, plain=False)

@@ -357,3 +357,11 @@ def test_others_go_on_while_executions_run(start, tmp_path):
     server.start()
     assert {outcome(Aws, e)["status"] for e in executions} == {"ABORTED"}
     assert outcome(Aws, endless)["error"] in ("Perdure.Restarted", "States.Runtime")
+
+
+def test_executions_are_not_listed_without_a_machine(start):
+    """Executions of a map run, which moto does not list, are refused by name."""
+    client = start().client("stepfunctions")
+    with pytest.raises(ClientError) as refused:
+        client.list_executions(mapRunArn="arn:aws:states:us-east-1:000000000000:mapRun:m/x:1")
+    assert refused.value.response["Error"]["Code"] == "ValidationException"

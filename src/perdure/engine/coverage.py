@@ -67,7 +67,7 @@ transport.
 
 The tests of moto run twice: plain, and while after every request each store it touched is saved,
 dropped and loaded again (in one process, and not while a thread of moto runs). *Identical* are
-those with the same result.
+those with the same result. What a test itself holds of a store shows what was loaded in its place.
 
 In `/health` a service carries `tried`, `changed`, `reads` and `identical` of these. A status that
 moto moves on by time, or by being asked for, is compared where it had come to rest.

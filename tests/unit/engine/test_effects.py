@@ -86,7 +86,7 @@ HOT = {
     "iam": "GetUser GetRole ListUsers ListRoles",
     "lambda": "GetFunction ListFunctions",
     "logs": "DescribeLogGroups DescribeLogStreams GetLogEvents",
-    "cloudwatch": "ListMetrics GetMetricStatistics",
+    "cloudwatch": "GetMetricStatistics DescribeAlarms",
 }
 
 

@@ -100,7 +100,16 @@ def _complete_the_api(module: Any) -> None:
             result.result["stopDate"] = execution.stop_date
         return result
 
-    for function in (stop_execution, send_task_failure, start_sync_execution, describe_execution):
+    list_executions_of = module.StepFunctionResponse.list_executions
+
+    def list_executions(response: Any) -> Any:
+        if not response._get_param("stateMachineArn"):
+            # moto lists no executions of map runs, and fails without the name of a machine.
+            raise module.ValidationException("stateMachineArn must be specified")
+        return list_executions_of(response)
+
+    replaced = (stop_execution, send_task_failure, start_sync_execution, describe_execution)
+    for function in (*replaced, list_executions):
         setattr(module.StepFunctionResponse, function.__name__, function)
 
 

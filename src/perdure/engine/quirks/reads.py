@@ -5,6 +5,8 @@ ticks   objects with a status count how often they were looked at, S3's keys amo
 tags    SSM makes an empty entry for the tags of each parameter it lists.
 pages   S3 keeps every token that says where a list goes on; ours say it themselves.
 etags   S3 keeps an object's ETag when it is first asked for; ours is there at once.
+times   a log stream that is described keeps the times of its first and last event, and
+        reckons them anew when it is described again.
 
 Without these a read leaves the state as it was, and needs no record in the journal.
 """
@@ -28,6 +30,7 @@ def install() -> None:
     ManagedState.advance = _advance
     after_import("moto.ssm.models", _ssm)
     after_import("moto.s3.models", _s3)
+    after_import("moto.logs.models", _logs)
 
 
 def _advance(model: Any) -> None:
@@ -46,6 +49,19 @@ def _ssm(module: Any) -> None:
         return {}
 
     backend.list_tags_for_resource = list_tags_for_resource
+
+
+def _logs(module: Any) -> None:
+    describe = module.LogStream.to_describe_dict
+
+    def to_describe_dict(stream: Any) -> Any:
+        kept = stream.first_event_timestamp, stream.last_event_timestamp
+        try:
+            return describe(stream)
+        finally:
+            stream.first_event_timestamp, stream.last_event_timestamp = kept
+
+    module.LogStream.to_describe_dict = to_describe_dict
 
 
 def _s3(module: Any) -> None:
@@ -71,14 +87,17 @@ def _s3(module: Any) -> None:
         return list_objects(store, *arguments, marker=marker, **named)
 
     def list_from_v2(
-        store: Any, *, continuation_token: str | None, start_after: str | None, **named: Any
+        store: Any,
+        *arguments: Any,
+        continuation_token: str | None,
+        start_after: str | None,
+        **named: Any,
     ) -> Any:
         name = name_in(continuation_token) if continuation_token else None
         if name is not None:
             continuation_token, start_after = None, name
-        return list_objects_v2(
-            store, continuation_token=continuation_token, start_after=start_after, **named
-        )
+        named |= {"continuation_token": continuation_token, "start_after": start_after}
+        return list_objects_v2(store, *arguments, **named)
 
     backend.put_object, backend._truncate_result = put_object, truncate_result
     backend.list_objects, backend.list_objects_v2 = list_from, list_from_v2
