@@ -27,6 +27,7 @@ from perdure.config import Config, in_container
 from perdure.engine.core import Engine
 from perdure.engine.services import by_name
 from perdure.errors import PerdureError
+from perdure.gateway.init_hooks import InitHooks
 from perdure.gateway.lifecycle import Lifecycle
 from perdure.persistence.keys import StoreKey
 
@@ -43,6 +44,7 @@ class Internal:
     engine: Engine
     lifecycle: Lifecycle
     stop: Callable[[str], None]
+    hooks: InitHooks = field(default_factory=InitHooks)
     started: float = field(default_factory=time.monotonic)
     session: str = field(default_factory=lambda: str(uuid.uuid4()))
     # What clients put into the health document (LocalStack's init scripts do).
@@ -56,6 +58,7 @@ class Internal:
             *(Route(path, self.act, methods=["POST"]) for path in HEALTH_PATHS),
             *(Route(path, self.note, methods=["PUT"]) for path in HEALTH_PATHS),
             Route("/_localstack/info", self.info),
+            *self.hooks.routes(),
             Route(f"{state}/save", self.save, methods=["POST"]),
             Route(f"{state}/load", self.load, methods=["POST"]),
             Route(f"{state}/reset", self.reset, methods=["POST"]),
@@ -76,7 +79,7 @@ class Internal:
         persistence = self.lifecycle.health()
         document = {
             "services": self._services(persistence["stores"]),
-            "features": {"persistence": self.lifecycle.phase, "initScripts": "initialized"},
+            "features": {"persistence": self.lifecycle.phase, "initScripts": self.hooks.phase},
             "edition": "community",
             "version": __version__,
             "persistence": persistence,
