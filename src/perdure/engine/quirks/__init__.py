@@ -11,6 +11,7 @@ timers      SWF timers go on after a restart
 copies      a KMS key and its replicas share what moto lets them share
 order       sets whose order reaches an answer keep it
 beside      what moto keeps beside its model becomes part of it
+mails       a sent mail keeps its time, and text and HTML apart
 queues      each pass over a queue's messages reads the clock once
 speed       work moto repeats in every call though it never changes
 """
@@ -24,6 +25,7 @@ from perdure.engine.quirks import (
     executions,
     identity,
     jobs,
+    mails,
     order,
     paging,
     polling,
@@ -38,7 +40,7 @@ def install() -> None:
     """Put all of them in place.  Once per process, before any call."""
     for quirk in (
         *(identity, tracking, paging, polling, queues, threads),
-        *(executions, jobs, beside, copies, order, speed),
+        *(executions, jobs, beside, copies, mails, order, speed),
     ):
         quirk.install()
     outward.install()
