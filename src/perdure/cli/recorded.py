@@ -8,8 +8,9 @@ One JSON object a line, appended as calls were answered:
     h    the headers
     rd   the answer's body, base64; older files have none
 
-A crash leaves a torn last line, which is named and left out; a broken line elsewhere is
-damage and is told as such.  A body may be recorded as it stood on the wire, in chunks
+A crash leaves a torn last line, which is named and left out; so is one behind which a
+server that was started again went on in the same line.  A line that is broken in any
+other way is damage and is told as such.  A body may be recorded as it stood on the wire, in chunks
 with signatures (``aws-chunked``); it is undone here, whether or not the headers say so.
 """
 
@@ -35,6 +36,8 @@ READS = re.compile(
 )
 # What these answer is needed by calls that came after, though they read, too.
 NEEDED = frozenset({"GetSessionToken", "GetFederationToken"})
+# How LocalStack began each record.
+BEGIN = b'{"a": '
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 METHODS = SAFE_METHODS | {"PUT", "POST", "DELETE", "PATCH"}
 # Not AWS calls: LocalStack recorded none, so one in the file was put there.
@@ -111,7 +114,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """A line that is no recorded call; ``is_torn``: the last one, cut short by a crash."""
+    """A line that is no recorded call; ``is_torn``: a crash cut it short."""
 
     line: int
     reason: str
@@ -140,21 +143,26 @@ def read(path: Path) -> Iterator[Record | Broken]:
         with path.open("rb") as file:
             for number, line in enumerate(file, 1):
                 if line.strip():
-                    yield _line(number, line)
+                    yield from _line(number, line)
     except OSError as error:
         raise RecordingError(path, error.strerror or str(error)) from error
 
 
-def _line(number: int, line: bytes) -> Record | Broken:
+def _line(number: int, line: bytes) -> Iterator[Record | Broken]:
     try:
         document = json.loads(line)
     except (ValueError, RecursionError) as error:
+        behind = line.rfind(BEGIN, 1)
         # Only the last line can lack its end: whatever follows was written after it.
-        return Broken(number, f"not JSON: {error}"[:200], is_torn=not line.endswith(b"\n"))
+        is_torn = behind > 0 or not line.endswith(b"\n")
+        yield Broken(number, f"not JSON: {error}"[:200], is_torn=is_torn)
+        if behind > 0:
+            yield from _line(number, line[behind:])
+        return
     try:
-        return _record(number, document)
+        yield _record(number, document)
     except (KeyError, TypeError, ValueError, RequestError) as error:
-        return Broken(number, f"not a recorded call: {error!r}"[:200], is_torn=False)
+        yield Broken(number, f"not a recorded call: {error!r}"[:200], is_torn=False)
 
 
 def _record(number: int, document: Any) -> Record:

@@ -60,7 +60,7 @@ class Outcome:
     reads: int = 0
     failed_then: int = 0
     ids: int = 0
-    torn_line: int | None = None
+    torn_lines: list[int] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
 
 
@@ -98,7 +98,7 @@ def replay(path: Path, address: Address, region: str, show: Callable[[str], None
 
 def _note_broken(outcome: Outcome, broken: Broken) -> None:
     if broken.is_torn:
-        outcome.torn_line = broken.line
+        outcome.torn_lines.append(broken.line)
     else:
         outcome.failures.append(Failure(broken.line, None, broken.reason))
 

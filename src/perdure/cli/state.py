@@ -108,7 +108,7 @@ def import_(
                 "restored": outcome.restored,
                 "skipped": {"reads": outcome.reads, "failed_then": outcome.failed_then},
                 "ids_replaced": outcome.ids,
-                "torn_line": outcome.torn_line,
+                "torn_lines": outcome.torn_lines,
                 "failures": [failure.to_json() for failure in outcome.failures],
             }
         )
@@ -119,8 +119,8 @@ def import_(
             f"left out: {outcome.reads} reads, {outcome.failed_then} that failed when recorded"
         )
         _say_failures(outcome.failures)
-    if outcome.torn_line is not None:
-        output.warn(f"line {outcome.torn_line} was cut short by a crash and is left out")
+    for line in outcome.torn_lines:
+        output.warn(f"line {line} was cut short by a crash and is left out")
     if outcome.failures:
         raise RefusedError(
             f"{len(outcome.failures)} calls of {path} were not restored",

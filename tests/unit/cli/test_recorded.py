@@ -70,6 +70,15 @@ def test_a_torn_last_line_is_told_from_damage(tmp_path):
     ]
 
 
+def test_a_call_behind_a_torn_one_is_read(tmp_path):
+    """A server that was started again after a crash went on in the torn line; that call counts."""
+    whole = line()
+    torn, behind, last = read(tmp_path, whole[:30] + line(method="DELETE"), whole)
+
+    assert (torn.line, torn.is_torn) == (1, True)
+    assert (behind.line, behind.method, last.line) == (1, "DELETE", 2)
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -349,7 +358,7 @@ def test_import_says_what_was_restored_and_what_was_not(perdure, server, tmp_pat
 
     found = perdure("state", "import", str(path), "--json")
     assert [failure["line"] for failure in found.data["failures"]] == [3, 4, 5]
-    assert (found.data["restored"], found.data["torn_line"]) == (1, 7)
+    assert (found.data["restored"], found.data["torn_lines"]) == (1, [7])
 
 
 def test_a_torn_file_that_is_otherwise_whole_is_restored(perdure, server, tmp_path):
