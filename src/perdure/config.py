@@ -46,6 +46,13 @@ class LoadStrategy(str, Enum):
     MANUAL = "MANUAL"
 
 
+class InitOn(str, Enum):
+    """On which starts the scripts of ready.d run."""
+
+    EVERY_START = "every-start"
+    FIRST_BOOT = "first-boot"
+
+
 class Address(NamedTuple):
     """Where the gateway listens."""
 
@@ -91,6 +98,8 @@ class Config:
     default_region: str
     debug: bool
     ls_log: str
+    perdure_init_dir: Path | None
+    perdure_init_on: InitOn
     sources: Mapping[str, str]
 
     @property
@@ -121,6 +130,15 @@ class Setting:
     parse: Callable[[str], Any]
     allowed: str
     meaning: str
+
+
+def reachable(address: Address) -> Address:
+    """The address by which this machine reaches a server that listens there.
+
+    "All interfaces" is an address to listen on, not one to connect to.
+    """
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address.host, address.host)  # noqa: S104
+    return Address(host, address.port)
 
 
 def in_container() -> bool:
@@ -180,6 +198,10 @@ def _one_of(kind: type[Enum]) -> Callable[[str], Enum]:
 
 def _lower(kind: type[Enum]) -> Callable[[str], Enum]:
     return lambda text: kind(text.strip().lower())
+
+
+def _init_on(text: str) -> InitOn:
+    return InitOn(text.strip().lower().replace("_", "-"))
 
 
 def _region(text: str) -> str:
@@ -305,6 +327,22 @@ SETTINGS = (
         _level,
         "trace debug info warning error critical; empty = info",
         "The log level, unless DEBUG is set.",
+    ),
+    Setting(
+        "PERDURE_INIT_DIR",
+        "/etc/localstack/init",
+        _path,
+        "a path",
+        "Where init hooks are: folders boot.d, start.d, first-boot.d, ready.d and shutdown.d with "
+        "scripts (.sh, .py). See docs/localstack.md.",
+    ),
+    Setting(
+        "PERDURE_INIT_ON",
+        "every-start",
+        _init_on,
+        " ".join(kind.value for kind in InitOn),
+        "Whether the scripts of ready.d run on every start, or only where no state was restored, "
+        "as those of first-boot.d do.",
     ),
 )
 

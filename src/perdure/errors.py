@@ -4,6 +4,7 @@
     ├── ConfigError            a setting cannot be used
     ├── ListenError · NotRunningError · TimeoutExpiredError · AlreadyRunningError
     ├── RunDirectoryError · NoLogError · RefusedError · StartError      10-19: the command line
+    ├── RecordingError
     ├── RequestError           one call is refused; the process goes on
     └── StateError 20-49       the state directory cannot be used as it is
         ├── LockedError · ForeignDirectoryError · UnusableDirectoryError
@@ -126,6 +127,17 @@ class RefusedError(PerdureError):
     def __init__(self, message: str, *, hint: str) -> None:
         super().__init__(message)
         self.hint = hint
+
+
+class RecordingError(PerdureError):
+    """A file of recorded calls cannot be read, so none was replayed."""
+
+    exit_code = 19
+    hint = "name the recorded_api_calls.json of a LocalStack 0.x volume, or the volume's folder"
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path}: no calls can be read: {reason}")
+        self.path, self.reason = path, reason
 
 
 class StartError(PerdureError):

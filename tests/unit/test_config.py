@@ -70,6 +70,7 @@ def test_empty_variable_counts_as_not_set(setting):
         ("DEFAULT_REGION", "../x"),
         ("DEBUG", "maybe"),
         ("LS_LOG", "loud"),
+        ("PERDURE_INIT_ON", "sometimes"),
     ],
 )
 def test_value_not_understood_is_refused_by_name(variable, value):
@@ -84,7 +85,7 @@ def test_value_not_understood_is_refused_by_name(variable, value):
 
 def test_every_setting_with_choices_refuses_some_value():
     """No setting but free text takes anything at all."""
-    free_text = {"DATA_DIR", "SERVICES"}
+    free_text = {"DATA_DIR", "SERVICES", "PERDURE_INIT_DIR"}
     for setting in SETTINGS:
         if setting.name not in free_text:
             with pytest.raises(ConfigError):

@@ -102,8 +102,13 @@ def reason(health: dict[str, Any]) -> str | None:
 
 
 def is_ready(health: dict[str, Any] | None) -> bool:
-    """Whether the server answers AWS calls; ``persistence`` tells how well it remembers."""
-    return health is not None and persistence(health) != "initializing"
+    """Whether AWS calls are answered and the scripts of ready.d have ended.
+
+    ``persistence`` tells how well the server remembers.
+    """
+    if health is None or persistence(health) == "initializing":
+        return False
+    return bool(health["features"].get("initScripts") != "initializing")
 
 
 def _outcome(line: object) -> Outcome:

@@ -9,6 +9,7 @@ import typer
 
 from perdure import config
 from perdure.config import Address, Config
+from perdure.config import reachable as reachable_address
 from perdure.errors import ConfigError
 
 FLAGS = {
@@ -19,6 +20,7 @@ FLAGS = {
     "SNAPSHOT_FLUSH_INTERVAL": "--flush-interval",
     "SERVICES": "--services",
     "DEBUG": "--debug",
+    "PERDURE_INIT_DIR": "--init-dir",
 }
 """The settings that `perdure start` also takes as a flag."""
 
@@ -41,6 +43,7 @@ LoadStrategy = Annotated[str | None, _setting("SNAPSHOT_LOAD_STRATEGY", "WHEN")]
 FlushInterval = Annotated[str | None, _setting("SNAPSHOT_FLUSH_INTERVAL", "SECONDS")]
 Services = Annotated[str | None, _setting("SERVICES", "NAMES")]
 Debug = Annotated[bool, typer.Option(FLAGS["DEBUG"], help=f"DEBUG: {_MEANINGS['DEBUG']}")]
+InitDir = Annotated[str | None, _setting("PERDURE_INIT_DIR", "DIR")]
 
 Server = Annotated[
     str | None,
@@ -81,12 +84,8 @@ def settings(listen: str | None) -> Config:
 
 
 def reachable(config: Config) -> Address:
-    """The address by which this machine reaches the server.
-
-    "All interfaces" is an address to listen on, not one to connect to.
-    """
-    host, port = config.gateway_listen[0]
-    return Address({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port)  # noqa: S104
+    """The address by which this machine reaches the server."""
+    return reachable_address(config.gateway_listen[0])
 
 
 def state_dir_or_refuse(config: Config, given: str | None) -> Path:

@@ -18,6 +18,7 @@ from perdure.cli.options import (
     DataDir,
     Debug,
     FlushInterval,
+    InitDir,
     Listen,
     LoadStrategy,
     SaveStrategy,
@@ -45,6 +46,7 @@ def start(
     flush_interval: FlushInterval = None,
     services: Services = None,
     debug: Debug = False,
+    init_dir: InitDir = None,
     timeout: Timeout = READY_WITHIN_S,
     as_json: AsJson = False,
 ) -> None:
@@ -63,6 +65,7 @@ def start(
         SNAPSHOT_FLUSH_INTERVAL=flush_interval,
         SERVICES=services,
         DEBUG="1" if debug else None,
+        PERDURE_INIT_DIR=init_dir,
     )
     chosen = config.load(overrides=given)
     _refuse_second(chosen)

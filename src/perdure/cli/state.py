@@ -1,7 +1,8 @@
-"""``perdure state``: save, load, reset and inspect what is kept."""
+"""``perdure state``: save, load, reset, import and inspect what is kept."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,6 +13,7 @@ from perdure.cli.options import AsJson, Server, Service
 from perdure.errors import RefusedError
 
 if TYPE_CHECKING:
+    from perdure.cli.replay import Failure
     from perdure.persistence.manifest import Entry
 
 app = typer.Typer(rich_markup_mode=None, help="Save, load, reset or inspect the state.")
@@ -70,6 +72,68 @@ def _ask(verb: str, service: str | None, *, listen: str | None, as_json: bool) -
 
 def _nothing(verb: str) -> str:
     return "everything" if verb == "reset" else "nothing to do"
+
+
+FAILURES_SHOWN = 50
+
+
+@app.command("import")
+def import_(
+    file: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE", help="A recorded_api_calls.json of LocalStack 0.x, or its folder."
+        ),
+    ],
+    *,
+    listen: Server = None,
+    as_json: AsJson = False,
+) -> None:
+    """Replay what an old LocalStack recorded into the running server.
+
+    Reads are left out, and so is what failed when it was recorded. Ids that come out
+    differently are replaced in the calls that follow.
+    """
+    config = options.settings(listen)
+    from perdure.cli import recorded
+    from perdure.cli.replay import replay
+
+    path = recorded.find(Path(file).expanduser())
+    with output.spinner("state import") as show:
+        outcome = replay(path, options.reachable(config), config.default_region, show)
+    if as_json:
+        output.emit(
+            {
+                "file": str(path),
+                "restored": outcome.restored,
+                "skipped": {"reads": outcome.reads, "failed_then": outcome.failed_then},
+                "ids_replaced": outcome.ids,
+                "torn_lines": outcome.torn_lines,
+                "failures": [failure.to_json() for failure in outcome.failures],
+            }
+        )
+    else:
+        # The first line is LocalStack's, to the letter: scripts look for it.
+        output.say(f"Restored {outcome.restored} API calls from persistent file: {path}")
+        output.say(
+            f"left out: {outcome.reads} reads, {outcome.failed_then} that failed when recorded"
+        )
+        _say_failures(outcome.failures)
+    for line in outcome.torn_lines:
+        output.warn(f"line {line} was cut short by a crash and is left out")
+    if outcome.failures:
+        raise RefusedError(
+            f"{len(outcome.failures)} calls of {path} were not restored",
+            hint="each is listed with its reason; with --json all of them are",
+        )
+
+
+def _say_failures(failures: list[Failure]) -> None:
+    for failure in failures[:FAILURES_SHOWN]:
+        call = f": {failure.call}" if failure.call else ""
+        output.say(f"not restored: line {failure.line}{call}: {failure.reason}")
+    if len(failures) > FAILURES_SHOWN:
+        output.say(f"... and {len(failures) - FAILURES_SHOWN} more")
 
 
 @app.command()

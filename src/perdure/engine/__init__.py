@@ -2,6 +2,7 @@
 
 services    which moto module answers which signing name, target or path
 dispatch    a call to its handler and back, without Flask or host matching
+developer   queues, mails and texts as LocalStack shows them, and what it deletes
 lock        one call at a time, released where a call waits
 stores      every store: known, loaded, touched, quarantined
 special     the few types whose objects are not plain state

@@ -7,6 +7,8 @@ classify    which service, operation, account and region a request means
 pipeline    runs calls one at a time, parks polls, answers errors
 shapes      errors in the shape of each AWS protocol
 internal    /health, /_localstack/...
+init_hooks  the user's scripts at each stage of a run
+developer   /_aws/...: looking into queues and at what was sent
 lifecycle   when state is loaded and saved
 cuts        how a cut is taken: small stores at once, large ones in a forked child
 """

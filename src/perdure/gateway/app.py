@@ -13,7 +13,7 @@ from typing import Any
 from perdure import __version__
 from perdure.engine.calls import Answer, Headers
 from perdure.errors import RequestError
-from perdure.gateway import wire
+from perdure.gateway import developer, wire
 from perdure.gateway.classify import Classifier, RawRequest, scope_of
 from perdure.gateway.internal import HEALTH_PATHS, PREFIX, Internal
 from perdure.gateway.pipeline import Pipeline
@@ -41,13 +41,21 @@ class App:
         if scope["type"] != "http":
             return
         path = scope["path"]
-        if path.startswith(PREFIX) or (path in HEALTH_PATHS and not _is_signed(scope)):
+        if _is_moto_api(scope):
+            await developer.closed_moto_api()(scope, receive, send)
+            return
+        is_developer = path.startswith(developer.PREFIXES)
+        is_health = path in HEALTH_PATHS and not _is_signed(scope)
+        if path.startswith(PREFIX) or is_developer or is_health:
             if _is_foreign(scope):
                 error = RequestError(
                     "AccessDenied", "a page of another site may not do this", status=403
                 )
                 await _send(send, error_answer(error, protocol="rest-json"), [])
                 return
+            if is_developer:
+                # They show and change state, as calls do.
+                await self.ready.wait()
             await self.internal(scope, receive, send)
             return
         try:
@@ -111,6 +119,17 @@ class App:
 def _is_signed(scope: Scope) -> bool:
     """A signed request for ``/health`` asks for a bucket of that name."""
     return any(name == b"authorization" for name, _ in scope["headers"])
+
+
+def _is_moto_api(scope: Scope) -> bool:
+    """Whether moto's own interface is meant, and not a bucket of that name."""
+    path = scope["path"]
+    is_presigned = b"X-Amz-Signature=" in scope["query_string"]
+    return (
+        (path == "/moto-api" or path.startswith("/moto-api/"))
+        and not is_presigned
+        and not _is_signed(scope)
+    )
 
 
 def _is_foreign(scope: Scope) -> bool:

@@ -19,7 +19,7 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from perdure import __version__
@@ -27,6 +27,8 @@ from perdure.config import Config, in_container
 from perdure.engine.core import Engine
 from perdure.engine.services import by_name
 from perdure.errors import PerdureError
+from perdure.gateway.developer import Developer
+from perdure.gateway.init_hooks import InitHooks
 from perdure.gateway.lifecycle import Lifecycle
 from perdure.persistence.keys import StoreKey
 
@@ -43,6 +45,7 @@ class Internal:
     engine: Engine
     lifecycle: Lifecycle
     stop: Callable[[str], None]
+    hooks: InitHooks = field(default_factory=InitHooks)
     started: float = field(default_factory=time.monotonic)
     session: str = field(default_factory=lambda: str(uuid.uuid4()))
     # What clients put into the health document (LocalStack's init scripts do).
@@ -56,6 +59,7 @@ class Internal:
             *(Route(path, self.act, methods=["POST"]) for path in HEALTH_PATHS),
             *(Route(path, self.note, methods=["PUT"]) for path in HEALTH_PATHS),
             Route("/_localstack/info", self.info),
+            *self.hooks.routes(),
             Route(f"{state}/save", self.save, methods=["POST"]),
             Route(f"{state}/load", self.load, methods=["POST"]),
             Route(f"{state}/reset", self.reset, methods=["POST"]),
@@ -63,7 +67,11 @@ class Internal:
             Route(f"{state}/{{service}}/load", self.load_one, methods=["POST"]),
             Route(f"{state}/{{service}}/reset", self.reset, methods=["POST"]),
         ]
-        return Starlette(routes=routes)
+        routes += Developer(self.config, self.engine, self.lifecycle).routes()
+        app = Starlette(routes=routes, exception_handlers={404: _nothing_there})
+        # A path with a slash too many is another path, as to LocalStack.
+        app.router.redirect_slashes = False
+        return app
 
     # ---------------------------------------------------------------- health
 
@@ -76,7 +84,7 @@ class Internal:
         persistence = self.lifecycle.health()
         document = {
             "services": self._services(persistence["stores"]),
-            "features": {"persistence": self.lifecycle.phase, "initScripts": "initialized"},
+            "features": {"persistence": self.lifecycle.phase, "initScripts": self.hooks.phase},
             "edition": "community",
             "version": __version__,
             "persistence": persistence,
@@ -101,9 +109,9 @@ class Internal:
         document = await _json(request)
         action = document.get("action") if isinstance(document, dict) else None
         if action not in ("restart", "kill"):
-            return JSONResponse({"message": "action must be restart or kill"}, status_code=400)
+            return PlainTextResponse("invalid request: action is restart or kill", status_code=400)
         self.stop(action)
-        return JSONResponse({"status": "OK"})
+        return PlainTextResponse("ok")
 
     async def note(self, request: Request) -> Response:
         """Merge JSON into the health document; ``a:b`` names ``b`` inside ``a``."""
@@ -130,7 +138,7 @@ class Internal:
                 "machine_id": f"{uuid.getnode():012x}",
                 "system": platform.system().lower(),
                 "is_docker": in_container(),
-                "server_time_utc": datetime.now(UTC).isoformat(timespec="seconds"),
+                "server_time_utc": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S"),
                 "uptime": int(time.monotonic() - self.started),
                 "pid": os.getpid(),
             }
@@ -244,6 +252,11 @@ def _module(request: Request) -> str | None:
 def _unknown(request: Request) -> Response:
     name = request.path_params["service"]
     return JSONResponse({"message": f"no service is named {name!r}"}, status_code=404)
+
+
+def _nothing_there(_: Request, __: Exception) -> Response:
+    """An unknown path is a 404 without a body, as LocalStack answers."""
+    return Response(status_code=404)
 
 
 def _off() -> Response:

@@ -2,9 +2,11 @@
 
 1. read the state directory (refuse to start if it cannot be used)
 2. open the port: ``/health`` says ``initializing``, AWS calls wait
-3. restore, print ``Ready.``, let the calls in
+3. restore, let the calls in, print ``Ready.``
 4. on SIGTERM or SIGINT: finish calls in flight, save, exit 0
    a second signal does not cut the save short: it would lose what it saves
+
+Scripts of the user run before 1, within 3 and at the head of 4: see ``init_hooks``.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from perdure.engine.services import by_name
 from perdure.errors import ConfigError, ListenError, PerdureError
 from perdure.gateway.app import App
 from perdure.gateway.classify import REGION, Classifier
+from perdure.gateway.init_hooks import START_SECONDS, InitHooks, Stage
 from perdure.gateway.internal import Internal
 from perdure.gateway.lifecycle import Lifecycle
 from perdure.gateway.pipeline import Pipeline
@@ -48,6 +51,8 @@ def serve(config: Config) -> None:
     """
     _log_to_stderr(config.log_level)
     _check_names(config)
+    hooks = InitHooks.from_config(config)
+    hooks.run(Stage.BOOT)
     sockets = [_listen(address) for address in config.gateway_listen]
     try:
         engine = Engine(
@@ -55,7 +60,9 @@ def serve(config: Config) -> None:
         )
         lifecycle = Lifecycle(config, engine)
         lifecycle.open()
-        server = Server(config, engine, lifecycle, sockets)
+        hooks.set_address(Address(*sockets[0].getsockname()[:2]))
+        hooks.is_first_boot = not (lifecycle.enabled and lifecycle.checkpointer.manifest.stores)
+        server = Server(config, engine, lifecycle, sockets, hooks)
         try:
             with asyncio.Runner(loop_factory=_loop_factory()) as runner:
                 runner.run(server.run())
@@ -78,9 +85,15 @@ class Server:
     """One run of the server."""
 
     def __init__(
-        self, config: Config, engine: Engine, lifecycle: Lifecycle, sockets: list[socket.socket]
+        self,
+        config: Config,
+        engine: Engine,
+        lifecycle: Lifecycle,
+        sockets: list[socket.socket],
+        hooks: InitHooks,
     ) -> None:
         self.config, self.engine, self.lifecycle, self.sockets = config, engine, lifecycle, sockets
+        self.hooks = hooks
         self.restart = False
         self.failure: PerdureError | None = None
         # Whether all calls had ended when the state was saved.
@@ -98,7 +111,7 @@ class Server:
                 only=config.services,
             ),
             self.pipeline,
-            Internal(config, engine, lifecycle, self.stop),
+            Internal(config, engine, lifecycle, self.stop, hooks),
         )
 
     def stop(self, action: str = "kill") -> None:
@@ -129,11 +142,13 @@ class Server:
         )
         serving = asyncio.create_task(http.serve(sockets=self.sockets))
         jobs = [asyncio.create_task(self._work()), asyncio.create_task(self._verify())]
+        jobs.append(asyncio.create_task(self._greet()))
         written = self._announce()
         try:
             await self._stopping.wait()
             log.info("stopping")
         finally:
+            await self._run_last_hooks()
             for job in jobs:
                 job.cancel()
             self.pipeline.release_parked()
@@ -148,6 +163,7 @@ class Server:
 
     async def _work(self) -> None:
         """Restore, let calls in, then what goes on in the background."""
+        starting = asyncio.ensure_future(asyncio.to_thread(self.hooks.run, Stage.START))
         try:
             await asyncio.to_thread(self.lifecycle.restore)
             if self.config.eager_service_loading:
@@ -158,14 +174,30 @@ class Server:
             self.failure = error
             self.stop()
             return
+        await asyncio.wait([starting], timeout=START_SECONDS)
+        if not starting.done():
+            log.warning("a script of start.d still runs: calls are let in; AWS is for ready.d")
         self.app.ready.set()
-        log.info("Ready.")
         if not self.lifecycle.enabled:
             return
         if self.config.snapshot_save_strategy is SaveStrategy.SCHEDULED:
             await self.lifecycle.save_periodically()
         if self.config.snapshot_save_strategy is SaveStrategy.JOURNAL:
             await self.lifecycle.checkpoint_when_due()
+
+    async def _greet(self) -> None:
+        """Run the scripts that call AWS, then say what wait scripts look for."""
+        await self.app.ready.wait()
+        for stage in (Stage.FIRST_BOOT, Stage.READY):
+            await asyncio.to_thread(self.hooks.run, stage)
+        if not self._stopping.is_set():
+            log.info("Ready.")
+
+    async def _run_last_hooks(self) -> None:
+        """Run the scripts of shutdown.d while calls are still answered."""
+        await asyncio.to_thread(self.hooks.halt)
+        if self.app.ready.is_set():
+            await asyncio.to_thread(self.hooks.run, Stage.SHUTDOWN)
 
     async def _verify(self) -> None:
         """Tell damage before it is needed, where stores are loaded on first use."""

@@ -62,13 +62,20 @@ NO_LINKS = "remove the link, or put what it points to in its place; only DATA_DI
 _INSTANCE = re.compile(r"[0-9a-f]{32}")
 # What a volume may hold before Perdure's first start.
 INDIFFERENT = {"lost+found", ".gitkeep", ".gitignore", ".DS_Store", LOCK}
-# What LocalStack leaves in its volume, by era; architecture names them to users.
+# What LocalStack leaves in its volume, by era; the first that is there names it to users.
 LOCALSTACK = {
-    "recorded_api_calls.json": "a LocalStack 0.x volume (recorded_api_calls.json)",
+    "recorded_api_calls.json": "a LocalStack 0.x volume (recorded_api_calls.json, which "
+    "`perdure state import` replays into a server with another DATA_DIR)",
     "startup_info.json": "a LocalStack 0.x volume (startup_info.json)",
     "api_states": "a LocalStack Pro volume (api_states)",
+    "metadata.yaml": "a LocalStack pod, unpacked (metadata.yaml)",
     "state": "a LocalStack volume (state/)",
     "cache": "a LocalStack volume (cache/)",
+    "s3_api_calls.json": "a LocalStack volume older than 0.11 (s3_api_calls.json)",
+    # Native files of the servers LocalStack ran; Perdure's own stand beside perdure.json.
+    "dynamodb": "a LocalStack 0.x volume (dynamodb/)",
+    "kinesis": "a LocalStack 0.x volume (kinesis/)",
+    "elasticsearch": "a LocalStack 0.x volume (elasticsearch/)",
 }
 
 

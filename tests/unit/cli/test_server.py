@@ -150,13 +150,15 @@ def test_status_of_another_port_by_flag(perdure, server, monkeypatch):
 
 
 def test_wait_returns_once_recovery_is_over(perdure, server, make_health):
-    """`wait` asks again while persistence initializes."""
-    asked = [make_health("initializing"), b"not yet", make_health("initialized")]
+    """`wait` asks again while persistence initializes or scripts of ready.d run."""
+    scripts = make_health("initialized")
+    scripts["features"]["initScripts"] = "initializing"
+    asked = [make_health("initializing"), b"not yet", scripts, make_health("initialized")]
     server.health = iter(asked)
 
     found = perdure("wait")
 
-    assert (found.code, len(server.asked)) == (0, 3)
+    assert (found.code, len(server.asked)) == (0, 4)
     assert found.out == f"ready: {server.address}, persistence initialized\n"
 
 

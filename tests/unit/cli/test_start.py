@@ -129,6 +129,7 @@ def test_every_flag_reaches_its_setting(perdure, served, monkeypatch):
         *("start", "--data-dir", "/d", "--listen", "127.0.0.1:9", "--debug"),
         *("--save-strategy", "manual", "--load-strategy", "on_startup"),
         *("--flush-interval", "3", "--services", "s3"),
+        *("--init-dir", "/i"),
     )
 
     assert found.code == 0, found.err
@@ -139,6 +140,7 @@ def test_every_flag_reaches_its_setting(perdure, served, monkeypatch):
     assert config.snapshot_load_strategy is LoadStrategy.ON_STARTUP
     assert config.snapshot_flush_interval == 3
     assert config.services == {"s3"}
+    assert config.perdure_init_dir == Path("/i")
     assert config.debug
     flags = {name for name, source in config.sources.items() if source == "flag"}
     assert flags == set(options.FLAGS)

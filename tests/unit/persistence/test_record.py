@@ -113,9 +113,7 @@ def test_a_field_of_another_type_is_refused(name: str, value: object) -> None:
     text = json.dumps(description).encode()
 
     with pytest.raises(CorruptionError):
-        records.decode_call(
-            len(text).to_bytes(4, "little") + text + payload[4 + size :], path=PATH
-        )
+        records.decode_call(len(text).to_bytes(4, "little") + text + payload[4 + size :], path=PATH)
 
 
 def test_an_image_of_no_store_is_refused() -> None:

@@ -11,6 +11,7 @@ timers      SWF timers go on after a restart
 copies      a KMS key and its replicas share what moto lets them share
 order       sets whose order reaches an answer keep it
 beside      what moto keeps beside its model becomes part of it
+mails       a sent mail keeps its time, and text and HTML apart
 queues      each pass over a queue's messages reads the clock once
 reads       what a read notes though nobody asks for it is not noted
 speed       work moto repeats in every call though it never changes
@@ -25,6 +26,7 @@ from perdure.engine.quirks import (
     executions,
     identity,
     jobs,
+    mails,
     order,
     paging,
     polling,
@@ -43,7 +45,7 @@ def install() -> None:
     doors.install()
     for quirk in (
         *(identity, tracking, paging, polling, queues, threads),
-        *(executions, jobs, beside, copies, order, reads, speed),
+        *(executions, jobs, beside, copies, mails, order, reads, speed),
     ):
         quirk.install()
     outward.install()
