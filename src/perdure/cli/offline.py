@@ -27,8 +27,8 @@ def check(directory: StateDir, *, as_json: AsJson = False) -> None:
     """Verify every file of a state directory.
 
     Nothing is changed.  Exits with 0 when all is clean, or the journal only torn as a crash
-    leaves it (the next start cuts that); with 30 when something is damaged.  Payloads are compared with their checksums; whether the engine can load them, only a start
-    proves.
+    leaves it (the next start cuts that); with 30 when something is damaged.  Payloads are
+    compared with their checksums; whether the engine can load them, only a start proves.
     """
     from perdure.engine.fingerprint import fingerprint
     from perdure.persistence.check import check_directory

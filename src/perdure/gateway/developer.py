@@ -185,6 +185,7 @@ class Developer:
         on_request = self.config.snapshot_save_strategy is SaveStrategy.ON_REQUEST
         if on_request and self.lifecycle.enabled:
             await self.lifecycle.save_before_answer(touched)
+        await self.lifecycle.durable()
         return JSONResponse(result) if is_answered else Response(status_code=204)
 
 

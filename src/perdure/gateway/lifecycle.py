@@ -96,6 +96,13 @@ class Lifecycle:
         return self._checkpointer is not None
 
     @property
+    def has_state(self) -> bool:
+        """Whether the state directory held anything when it was opened."""
+        return self.enabled and (
+            bool(self.checkpointer.manifest.stores) or self._journaling.has_tail
+        )
+
+    @property
     def checkpointer(self) -> Checkpointer:
         """The live checkpoint.  Only while ``enabled``."""
         assert self._checkpointer is not None

@@ -61,7 +61,7 @@ def serve(config: Config) -> None:
         lifecycle = Lifecycle(config, engine)
         lifecycle.open()
         hooks.set_address(Address(*sockets[0].getsockname()[:2]))
-        hooks.is_first_boot = not (lifecycle.enabled and lifecycle.checkpointer.manifest.stores)
+        hooks.is_first_boot = not lifecycle.has_state
         server = Server(config, engine, lifecycle, sockets, hooks)
         try:
             with asyncio.Runner(loop_factory=_loop_factory()) as runner:
