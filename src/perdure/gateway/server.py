@@ -17,10 +17,12 @@ import socket
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
+from functools import partial
+from typing import Any
 
 import uvicorn
 
-from perdure import __version__, runfile
+from perdure import __version__, ignored, runfile
 from perdure.config import Address, Config, LoadStrategy, SaveStrategy
 from perdure.engine.core import Engine
 from perdure.engine.services import by_name
@@ -30,6 +32,8 @@ from perdure.gateway.classify import REGION, Classifier
 from perdure.gateway.internal import Internal
 from perdure.gateway.lifecycle import Lifecycle
 from perdure.gateway.pipeline import Pipeline
+from perdure.gateway.switch import Switch
+from perdure.gateway.tls import context as tls_context
 
 log = logging.getLogger("perdure")
 
@@ -48,6 +52,8 @@ def serve(config: Config) -> None:
     """
     _log_to_stderr(config.log_level)
     _check_names(config)
+    for variable in ignored.found():
+        log.info("%s is set and not used: %s", variable.name, variable.why)
     sockets = [_listen(address) for address in config.gateway_listen]
     try:
         engine = Engine(
@@ -106,12 +112,15 @@ class Server:
 
     async def run(self) -> None:
         """Serve until ``stop``."""
+        # Read here, behind the state directory's lock, where it is kept.
+        speaks: Any = partial(Switch, tls=tls_context(self.config))
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
         http = _Uvicorn(
             uvicorn.Config(
                 self.app,
+                http=speaks,
                 lifespan="off",
                 log_config=None,
                 access_log=False,
