@@ -25,6 +25,7 @@ import uvicorn
 from perdure import __version__, ignored, runfile
 from perdure.config import Address, Config, LoadStrategy, SaveStrategy
 from perdure.engine.core import Engine
+from perdure.engine.quirks import names
 from perdure.engine.services import by_name
 from perdure.errors import ConfigError, ListenError, PerdureError
 from perdure.gateway.app import App
@@ -95,14 +96,17 @@ class Server:
         on_request = config.snapshot_save_strategy is SaveStrategy.ON_REQUEST
         saver = lifecycle.save_before_answer if on_request and lifecycle.enabled else None
         self.pipeline = Pipeline(engine, saver)
+        names.set_default(f"http://{config.public_host or _reached(sockets[0])}")
         self.app = App(
             Classifier(
                 default_region=config.default_region,
                 any_region=config.allow_nonstandard_regions,
                 only=config.services,
+                public_host=config.public_host,
             ),
             self.pipeline,
             Internal(config, engine, lifecycle, self.stop),
+            config.extra_cors_allowed_origins or frozenset(),
         )
 
     def stop(self, action: str = "kill") -> None:
@@ -216,6 +220,11 @@ def _check_names(config: Config) -> None:
     unknown = sorted((config.services or frozenset()) - by_name().keys())
     if unknown:
         raise ConfigError("SERVICES", ",".join(unknown), "names of services as /health lists them")
+
+
+def _reached(listening: socket.socket) -> str:
+    """How a client on this machine names a socket that listens."""
+    return f"localhost:{listening.getsockname()[1]}"
 
 
 def _listen(address: Address) -> socket.socket:

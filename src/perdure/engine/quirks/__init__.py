@@ -1,6 +1,7 @@
 """What has to be different from moto: one small module a concern, each with its reason.
 
 identity    region, account and key come from the gateway's classification
+names       links that are handed out lead here, not to AWS
 tracking    moto keeps every model object ever made, for a dashboard
 polling     a poll that would wait is parked by the gateway instead
 paging      page tokens hold in the next process, too
@@ -24,6 +25,7 @@ from perdure.engine.quirks import (
     executions,
     identity,
     jobs,
+    names,
     order,
     paging,
     polling,
@@ -37,7 +39,7 @@ from perdure.engine.quirks import (
 def install() -> None:
     """Put all of them in place.  Once per process, before any call."""
     for quirk in (
-        *(identity, tracking, paging, polling, queues, threads),
+        *(identity, names, tracking, paging, polling, queues, threads),
         *(executions, jobs, beside, copies, order, speed),
     ):
         quirk.install()
