@@ -20,6 +20,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, cast
 from urllib.parse import unquote
 
@@ -173,7 +174,7 @@ class Http2(asyncio.Protocol):
         # Streams that were reset count until their call is over: else a client could
         # start calls without end by taking each back.
         if self.stopping or len(self.exchanges) >= 2 * STREAMS_MAX:
-            self.h2.reset_stream(event.stream_id, ErrorCodes.REFUSED_STREAM)
+            self.reset(event.stream_id, ErrorCodes.REFUSED_STREAM)
             return
         scope = {**self._facts, **_scope(event.headers or [])}
         exchange = self.exchanges[event.stream_id] = _Exchange(self, event.stream_id, scope)
@@ -208,6 +209,12 @@ class Http2(asyncio.Protocol):
         self._rest()
 
     # ------------------------------------------------------------------ bytes
+
+    def reset(self, number: int, code: ErrorCodes) -> None:
+        """End a stream, unless the client did so in the same piece of bytes."""
+        with suppress(ProtocolError):
+            self.h2.reset_stream(number, code)
+        self.flush()
 
     def flush(self) -> None:
         """Write what h2 has ready."""
@@ -292,15 +299,11 @@ class _Exchange:
         """Leave no stream open that nobody works on."""
         if self.gone:
             return
-        try:
-            if not self.answered:
-                self.h2.reset_stream(self.number, ErrorCodes.INTERNAL_ERROR)
-            elif not self.ended:
-                # Answered before the body was whole: the rest is not wanted.
-                self.h2.reset_stream(self.number, ErrorCodes.NO_ERROR)
-        except ProtocolError:
-            log.debug("stream %d was closed already", self.number)
-        self.connection.flush()
+        if not self.answered:
+            self.connection.reset(self.number, ErrorCodes.INTERNAL_ERROR)
+        elif not self.ended:
+            # Answered before the body was whole: the rest is not wanted.
+            self.connection.reset(self.number, ErrorCodes.NO_ERROR)
 
     async def receive(self) -> dict[str, Any]:
         """The next part of the body."""
