@@ -433,9 +433,12 @@ def test_client_that_says_goodbye_gets_its_answers(server):
             "/000000000000/goodbye?Action=ReceiveMessage&Version=2012-11-05&WaitTimeSeconds=1",
         )
         # What ``close_connection`` sends, without this side's refusal to listen any more.
-        connection.sendall(b"\0\0\x08\x07\0\0\0\0\0" + b"\0" * 8)
-        assert speaker.answers(1)[poll][0] == 200
-        assert any(isinstance(event, ConnectionTerminated) for event in speaker.events())
+        goodbye = b"\0\0\x08\x07\0\0\0\0\0" + b"\0" * 8
+        connection.sendall(goodbye + b"\0\0\x04\x08\0\0\0\0\0" + b"\0\0\1\0")  # more room
+        said = list(speaker.events())
+        (answer,) = (event for event in said if isinstance(event, ResponseReceived))
+        assert (answer.stream_id, dict(answer.headers)[b":status"]) == (poll, b"200")
+        assert isinstance(said[-1], ConnectionTerminated)
 
 
 @pytest.mark.parametrize("spoken", SPOKEN)

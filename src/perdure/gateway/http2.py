@@ -25,7 +25,12 @@ from typing import Any, cast
 from urllib.parse import unquote
 
 from h2.config import H2Configuration
-from h2.connection import ConnectionState, H2Connection
+from h2.connection import (
+    ConnectionInputs,
+    ConnectionState,
+    H2Connection,
+    H2ConnectionStateMachine,
+)
 from h2.errors import ErrorCodes
 from h2.events import (
     ConnectionTerminated,
@@ -61,6 +66,27 @@ Headers = list[tuple[bytes, bytes]]
 Application = Callable[[Any, Any, Any], Awaitable[None]]
 
 
+class _States(H2ConnectionStateMachine):
+    def process_input(self, input_: ConnectionInputs) -> list[Event]:
+        return [] if input_ is ConnectionInputs.RECV_GOAWAY else super().process_input(input_)
+
+
+class _Connection(H2Connection):
+    """h2 with a client's goodbye as RFC 9113, 6.8 has it.
+
+    h2 takes the connection for closed at once: it sends nothing more, and what follows is
+    an error.  But a client that says goodbye still waits for its answers and makes room for
+    them (Node's ``session.close()``, which the JavaScript SDK calls after each request).
+    """
+
+    def __init__(self, config: H2Configuration) -> None:
+        super().__init__(config)
+        self.state_machine = _States()
+
+    def clear_outbound_data_buffer(self) -> None:
+        """Nothing: h2 calls it at a goodbye."""
+
+
 class Http2(asyncio.Protocol):
     """One connection."""
 
@@ -76,7 +102,7 @@ class Http2(asyncio.Protocol):
         self.idle_seconds = config.timeout_keep_alive
         self.state = server_state
         self.loop = _loop or asyncio.get_running_loop()
-        self.h2 = H2Connection(H2Configuration(client_side=False, header_encoding=None))
+        self.h2 = _Connection(H2Configuration(client_side=False, header_encoding=None))
         self.transport: asyncio.Transport
         self.exchanges: dict[int, _Exchange] = {}
         self.write_paused = False
@@ -197,9 +223,6 @@ class Http2(asyncio.Protocol):
         if goodbye.error_code != ErrorCodes.NO_ERROR:
             self.transport.close()
             return
-        # h2 takes the connection for closed at once, but a client that says goodbye still
-        # waits for its answers (Node's ``session.close()``).
-        self.h2.state_machine.state = ConnectionState.SERVER_OPEN
         self.shutdown()
 
     def finish(self, exchange: _Exchange) -> None:

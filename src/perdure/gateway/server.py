@@ -257,5 +257,5 @@ def _log_to_stderr(level: str) -> None:
         stream=sys.stderr,
         force=True,
     )
-    for noisy in ("botocore", "boto3", "urllib3", "asyncio", "uvicorn.error"):
+    for noisy in ("botocore", "boto3", "urllib3", "asyncio", "uvicorn.error", "hpack"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
