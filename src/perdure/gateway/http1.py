@@ -36,51 +36,47 @@ class Http1(HttpToolsProtocol):
     """One connection."""
 
     head_bytes = 0
-    offered = False
 
     def data_received(self, data: bytes) -> None:
         """Take what the client sent."""
         self._unset_keepalive_if_required()
-        pending = data
-        while pending:
+        try:
+            self.parser.feed_data(data)
+        except HttpParserUpgrade as offer:
+            self._decline(data[offer.args[0] :])
+        except HttpParserError:
+            self.send_400_response("Invalid HTTP request received.")
+        scope: Any = self.scope
+        if scope is None or "method" not in scope or len(self.headers) > HEADERS_MAX:
+            self._check_head(len(data))
+        elif self.head_bytes:
+            self.head_bytes = 0
+
+    def _should_upgrade(self) -> bool:
+        """Whether no call is begun, since the request is read again; asked of offers only."""
+        return bool(self.parser.get_method() != b"CONNECT")
+
+    def _decline(self, rest: bytes) -> None:
+        """Read the request again as it would stand without an offer, then what follows it."""
+        while self.parser.get_method() != b"CONNECT":  # that is refused, and nothing follows
+            line = b"%s %s HTTP/1.1" % (self.parser.get_method(), self.url)
+            kept = [b"%s: %s" % (n, v) for n, v in self.headers if n not in OFFER]
+            if any(n == b"connection" and b"close" in v.lower() for n, v in self.headers):
+                kept.append(b"connection: close")
+            rest = b"\r\n".join((line, *kept, b"", rest))
             try:
-                self.parser.feed_data(pending)
-                pending = b""
+                self.parser.feed_data(rest)
             except HttpParserUpgrade as offer:
-                pending = self._without_offer(pending[offer.args[0] :])
+                rest = rest[offer.args[0] :]
             except HttpParserError:
                 self.send_400_response("Invalid HTTP request received.")
                 return
-        scope: Any = self.scope
-        if scope is not None and "method" in scope and len(self.headers) <= HEADERS_MAX:
-            self.head_bytes = 0
-        elif not self.transport.is_closing():
-            self._check_head(len(data))
-
-    def on_headers_complete(self) -> None:
-        """Begin a call, unless the request has to be read again."""
-        if self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT":
-            self.offered = True
-        else:
-            super().on_headers_complete()
-
-    def on_message_complete(self) -> None:
-        """End a body."""
-        if not self.offered:
-            super().on_message_complete()
-
-    def _without_offer(self, rest: bytes) -> bytes:
-        """The request just read as it would stand without an offer, and what follows it."""
-        if not self.offered:
-            return b""  # CONNECT, which is refused: what follows is for somebody else
-        self.offered = False
-        line = b"%s %s HTTP/1.1" % (self.parser.get_method(), self.url)
-        kept = [b"%s: %s" % (n, v) for n, v in self.headers if n not in OFFER]
-        if any(n == b"connection" and b"close" in v.lower() for n, v in self.headers):
-            kept.append(b"connection: close")
-        return b"\r\n".join((line, *kept, b"", rest))
+            else:
+                return
 
     def _check_head(self, received: int) -> None:
+        if self.transport.is_closing():
+            return
         self.head_bytes += received if self.head_bytes else 1
         if self.head_bytes > HEAD_BYTES_MAX or (self.headers and len(self.headers) > HEADERS_MAX):
             self.transport.write(TOO_LARGE)
