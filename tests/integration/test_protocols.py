@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import hashlib
 import os
+import random
 import resource
 import signal
 import socket
@@ -98,12 +99,13 @@ def sockets_of(server):
 
 @contextlib.contextmanager
 def nothing_left(server):
-    """The server has no more connections open after than before."""
+    """The server has no more connections open after than before, and met nothing unexpected."""
     time.sleep(0.1)  # those of the test before are being closed
     before = sockets_of(server)
     yield
     server.wait_until(lambda: sockets_of(server) <= before, "rid of its connections")
     assert server.health()["version"]
+    assert "Traceback" not in server.log
 
 
 class Speaker:
@@ -116,7 +118,8 @@ class Speaker:
         self.flush()
 
     def flush(self):
-        self.connection.sendall(self.h2.data_to_send())
+        with contextlib.suppress(BrokenPipeError):
+            self.connection.sendall(self.h2.data_to_send())
 
     def ask(self, method, path, *, end=True, **headers):
         number = self.h2.get_next_available_stream_id()
@@ -379,6 +382,23 @@ def test_client_that_leaves_within_its_body(server, how):
             assert http.get("/wire/left").status_code == 404
 
 
+def test_bodies_nobody_takes_use_up_no_room(server):
+    """Bodies that are reset half way leave a connection's window whole for the next ones."""
+    with dialogue(server) as connection:
+        speaker = Speaker(connection)
+        list(zip(range(3), speaker.events(), strict=False))  # its settings, with more room
+        for _ in range(60):
+            number = speaker.ask("PUT", "/wire/left", end=False)
+            for _ in range(30):
+                speaker.h2.send_data(number, bytes(16_000))
+            speaker.flush()
+            speaker.h2.reset_stream(number)
+            speaker.flush()
+            again = speaker.ask("GET", INFO)
+            assert speaker.answers(1)[again][0] == 200
+        assert speaker.h2.outbound_flow_control_window > 8 << 20
+
+
 def test_streams_taken_back(server):
     """Thousands of streams opened and reset at once neither fill memory nor hold others up."""
     with nothing_left(server), dialogue(server) as connection:
@@ -391,6 +411,36 @@ def test_streams_taken_back(server):
         started = time.monotonic()
         server.health()
         assert time.monotonic() - started < 2
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_damaged_conversations(server, seed):
+    """HTTP/2 frames with flipped, lost and repeated bytes end in no error of ours."""
+    chance = random.Random(seed)
+    with nothing_left(server):
+        for _ in range(25):
+            h2 = H2Connection(H2Configuration(client_side=True))
+            h2.initiate_connection()
+            said = bytearray(h2.data_to_send())
+            for number in range(1, 9, 2):
+                pseudo = [(":method", "PUT"), (":path", "/wire/f"), (":scheme", "http")]
+                h2.send_headers(number, [*pseudo, (":authority", "x")])
+                h2.send_data(number, bytes(chance.randrange(200)), end_stream=True)
+                said += h2.data_to_send()
+            for _ in range(chance.randrange(1, 6)):
+                at = chance.randrange(len(PREFACE), len(said))
+                match chance.randrange(3):
+                    case 0:
+                        said[at] ^= 1 << chance.randrange(8)
+                    case 1:
+                        del said[at : at + chance.randrange(20)]
+                    case 2:
+                        said[at:at] = said[at : at + 40]
+            with contextlib.suppress(ConnectionError), dialogue(server, said) as connection:
+                connection.settimeout(0.05)
+                with contextlib.suppress(TimeoutError):
+                    while connection.recv(65536):
+                        pass
 
 
 @pytest.mark.parametrize("path", ["*", "nowhere", "http://x/"])
@@ -481,6 +531,23 @@ def test_stream_after_the_stop_began_is_refused(start, tmp_path):
         refused = [e for e in speaker.events() if isinstance(e, StreamReset)]
         assert (refused[0].stream_id, refused[0].error_code) == (late, 7)
     assert server.process.wait(10) == 0
+
+
+def test_goodbye_before_a_large_answer(server):
+    """A client that says goodbye and then reads slowly gets a large answer whole."""
+    with client(server, "plain-1.1") as http:
+        http.put("/wire/slow", content=DATA)
+    with dialogue(server) as connection:
+        speaker = Speaker(connection)
+        number = speaker.ask("GET", "/wire/slow")
+        connection.sendall(b"\0\0\x08\x07\0\0\0\0\0" + b"\0" * 8)
+        body = b""
+        for event in speaker.events():
+            if isinstance(event, DataReceived):
+                body += event.data
+                speaker.h2.acknowledge_received_data(event.flow_controlled_length, number)
+                time.sleep(0.0005)
+    assert body == DATA
 
 
 # --------------------------------------------------------------- certificate

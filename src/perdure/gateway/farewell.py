@@ -10,12 +10,11 @@ from uvicorn.server import ServerState
 FAREWELL_SECONDS = 0.2
 
 
-def close_soon(transport: asyncio.Transport, state: ServerState, connection: Any) -> None:
-    """Close, and soon stop waiting for the client.
+def forget_soon(state: ServerState, connection: Any) -> None:
+    """Let a stop wait no longer for a connection that has said all it will say.
 
-    TLS ends with a word from each side.  An idle client does not read, so it would keep
-    the stop waiting until the time for calls in flight is over.
+    Its end takes the client: TLS and HTTP/2 end with a word from each side.  An idle client
+    does not read, and would keep the stop waiting until the time for calls in flight is over.
     """
-    transport.close()
     loop = asyncio.get_running_loop()
     loop.call_later(FAREWELL_SECONDS, state.connections.discard, connection)

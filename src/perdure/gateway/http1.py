@@ -18,7 +18,7 @@ from httptools import HttpParserError, HttpParserUpgrade
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.utils import is_ssl
 
-from perdure.gateway.farewell import close_soon
+from perdure.gateway.farewell import forget_soon
 
 # The line and all headers, behind the piece off the socket in which they begin: that may
 # hold the end of another request, and is no longer than one read (256 KiB).
@@ -91,4 +91,4 @@ class Http1(HttpToolsProtocol):
         """Finish what is in flight, then close; uvicorn calls it at a stop."""
         super().shutdown()
         if self.transport.is_closing() and is_ssl(self.transport):
-            close_soon(self.transport, self.server_state, self)
+            forget_soon(self.server_state, self)

@@ -48,7 +48,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
 from uvicorn.server import ServerState
 
-from perdure.gateway.farewell import close_soon
+from perdure.gateway.farewell import forget_soon
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +58,7 @@ CONNECTION_WINDOW_BYTES = 16 << 20
 WINDOW_BYTES_DEFAULT = 65535  # what a connection begins with (RFC 9113, 6.9.2)
 # A client that asks (pings, settings) and never reads the replies is cut off here.
 UNREAD_BYTES_MAX = 4 << 20
+LINGER_SECONDS = 5
 # They describe one HTTP/1.1 connection; in HTTP/2 they are an error (RFC 9113, 8.2.2).
 OF_A_CONNECTION = frozenset(
     {b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"}
@@ -109,6 +110,7 @@ class Http2(asyncio.Protocol):
         self.stopping = False
         self._progress = asyncio.Event()
         self._idle: asyncio.TimerHandle | None = None
+        self._parting: asyncio.TimerHandle | None = None
         self._facts: dict[str, Any] = {}
 
     # ---------------------------------------------------------------- asyncio
@@ -140,14 +142,16 @@ class Http2(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take what the client sent."""
+        if self._parting is not None:
+            return
         self._wake()
         try:
             for event in self.h2.receive_data(data):
                 self._handle(event)
         except ProtocolError as error:
             log.debug("HTTP/2 connection given up: %s", error)
-            self.flush()  # it tells the client why
-            self.transport.close()
+            self._abandon()
+            self._part()  # h2 has a word ready that says why
             return
         self.flush()
         if self.transport.get_write_buffer_size() > UNREAD_BYTES_MAX:
@@ -157,8 +161,13 @@ class Http2(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell everyone who waits."""
         del exc
+        if self._parting is not None:
+            self._parting.cancel()
         self.state.connections.discard(self)
         self._wake()
+        self._abandon()
+
+    def _abandon(self) -> None:
         for exchange in self.exchanges.values():
             exchange.leave()
         self.progress()
@@ -193,7 +202,7 @@ class Http2(asyncio.Protocol):
             case WindowUpdated() | RemoteSettingsChanged():
                 self.progress()
             case ConnectionTerminated():
-                self._part(event)
+                self._end(event)
 
     def _begin(self, event: RequestReceived) -> None:
         assert event.stream_id is not None
@@ -219,15 +228,18 @@ class Http2(asyncio.Protocol):
             return
         exchange.feed(event.data or b"", event.flow_controlled_length or 0)
 
-    def _part(self, goodbye: ConnectionTerminated) -> None:
+    def _end(self, goodbye: ConnectionTerminated) -> None:
         if goodbye.error_code != ErrorCodes.NO_ERROR:
-            self.transport.close()
-            return
+            self._abandon()
         self.shutdown()
 
     def finish(self, exchange: _Exchange) -> None:
         """Forget a stream whose call is over."""
         self.exchanges.pop(exchange.number, None)
+        if exchange.unacknowledged:
+            # What nobody took: the connection's window is shared by all other streams.
+            self.h2.acknowledge_received_data(exchange.unacknowledged, exchange.number)
+            self.flush()
         self._close_if_done()
         self._rest()
 
@@ -242,7 +254,7 @@ class Http2(asyncio.Protocol):
     def flush(self) -> None:
         """Write what h2 has ready."""
         data = self.h2.data_to_send()
-        if data and not self.transport.is_closing():
+        if data and self._parting is None and not self.transport.is_closing():
             self.transport.write(data)
 
     def progress(self) -> None:
@@ -260,16 +272,30 @@ class Http2(asyncio.Protocol):
             self._idle = None
 
     def _rest(self) -> None:
-        if not self.exchanges and self._idle is None and not self.transport.is_closing():
+        busy = self.exchanges or self._idle or self._parting
+        if not busy and not self.transport.is_closing():
             self._idle = self.loop.call_later(self.idle_seconds, self.shutdown)
 
     def _close_if_done(self) -> None:
-        if not self.stopping or self.exchanges or self.transport.is_closing():
+        if self.stopping and not self.exchanges and self._parting is None:
+            if self.h2.state_machine.state is not ConnectionState.CLOSED:
+                self.h2.close_connection()
+            self._part()
+
+    def _part(self) -> None:
+        """Say no more, and leave it to the client to close, for a while.
+
+        What a client sends to a closed socket, such as room for the answer it is reading,
+        is answered with a reset, by which it loses the rest of that answer.
+        """
+        if self.transport.is_closing():
             return
-        if self.h2.state_machine.state is not ConnectionState.CLOSED:
-            self.h2.close_connection()
         self.flush()
-        close_soon(self.transport, self.state, self)
+        self._wake()
+        self._parting = self.loop.call_later(LINGER_SECONDS, self.transport.close)
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        forget_soon(self.state, self)
 
 
 class _Exchange:
