@@ -31,7 +31,8 @@ class _Current(threading.local):
 
 
 _current = _Current()
-_default = ["http://localhost:4566"]
+# None before a server says where it is: moto in a test's own process keeps AWS' names.
+_default: list[str | None] = [None]
 
 
 def install() -> None:
