@@ -85,7 +85,7 @@ class App:
         return RawRequest(
             method=scope["method"],
             scheme=scope["scheme"],
-            host=first.get("host", "localhost"),
+            host=first.get("host") or "localhost",
             path=raw_path.partition(b"?")[0].decode("latin-1") or "/",
             query=scope["query_string"].decode("latin-1"),
             headers=headers,

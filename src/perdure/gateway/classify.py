@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import parse_qsl
 
 from perdure.engine import services
@@ -24,6 +25,8 @@ ACCOUNT = re.compile(r"\d{12}")
 REGION = re.compile(r"[a-z]{2,}(-[a-z]+)+-\d+|global|aws-global")
 # A region becomes part of a file's name.
 ANY_REGION = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+# A name or an address, with a port or without.  Service names of compose files may have "_".
+HOST = re.compile(r"(?:[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,252})|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?")
 QUEUE_PATH = re.compile(r"/queue/(?P<region>[a-z0-9-]+)(?P<rest>/\d{12}/[^/]+)/?")
 SQS_HOST = re.compile(r"(?:(?P<region>[a-z0-9-]+)\.queue|sqs\.(?P<region2>[a-z0-9-]+))\.")
 S3_HOST = re.compile(
@@ -108,9 +111,15 @@ class Classifier:
         """The call a request means.
 
         Raises:
-            RequestError: The service is unknown or switched off, or the region is
-                none of AWS'.
+            RequestError: The service is unknown or switched off, the region is none
+                of AWS', or the host cannot be one.
         """
+        if not is_host(request.host):
+            raise RequestError(
+                "InvalidHost",
+                f"{request.host[:64]!r} cannot be a host: a name or an address, and a port",
+                status=400,
+            )
         scope = scope_of(request)
         queue_region = self._undo_virtual_host(request, scope)
         form = _form(request)
@@ -220,6 +229,12 @@ class Classifier:
             return None
         request.path = named["rest"]
         return named["region"]
+
+
+@lru_cache(maxsize=256)
+def is_host(text: str) -> bool:
+    """Whether a Host header holds a host; it becomes a part of URLs that are handed out."""
+    return HOST.fullmatch(text) is not None
 
 
 def _own(host: str) -> str:

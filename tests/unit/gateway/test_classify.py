@@ -402,3 +402,22 @@ def test_key_of_an_object_is_not_taken_for_a_link() -> None:
     """What is signed for S3 is S3's, however its key is called."""
     call = classify(raw(path="/bucket/SimpleNotificationService-a.pem", authorization=signed("s3")))
     assert (call.service.name, call.path) == ("s3", "/bucket/SimpleNotificationService-a.pem")
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["a b", "[::", "\xff", "../..", "x" * 300, "localhost:123456", "a:b:c", "u@host", "[x]", "-a"],
+)
+def test_host_that_cannot_be_one(host: str) -> None:
+    """A Host header that is none is the client's error; it never gets into a URL or to moto."""
+    with pytest.raises(RequestError, match="InvalidHost|cannot be a host") as refused:
+        classify(raw(host=host))
+    assert refused.value.status == 400
+
+
+@pytest.mark.parametrize(
+    "host", ["perdure_1:4566", "[::1]:4566", "10.0.0.1", "a-b.c.", "LOCALHOST"]
+)
+def test_host_that_is_one(host: str) -> None:
+    """Names of compose files, addresses and capital letters are hosts."""
+    assert classify(raw(host=host)).host == host
