@@ -4,12 +4,15 @@ Names are those LocalStack's users already have in their compose files; see
 docs/configuration.md, which is generated from ``SETTINGS``.  A value that is not
 understood stops the start (exit code 2): a silent fallback is how state is lost.
 Every variable may carry the prefix ``LOCALSTACK_``; the plain name wins.
-An empty variable counts as not set.
+An empty or blank variable counts as not set.  What LocalStack knows and Perdure does not
+use stands in ``ignored.py``.
 """
 
 from __future__ import annotations
 
+import ipaddress
 import os
+import re
 from dataclasses import dataclass, fields
 from enum import Enum
 from pathlib import Path
@@ -78,6 +81,17 @@ class RecoveryPolicy(str, Enum):
     STRICT = "strict"
 
 
+class HostPort(NamedTuple):
+    """A host as URLs name it, with a port or without."""
+
+    host: str
+    port: int | None
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port is None else f"{host}:{self.port}"
+
+
 @dataclass(frozen=True, slots=True)
 class Config:
     """Every setting with its value, parsed.  Field names are the variables' in lower case."""
@@ -100,6 +114,14 @@ class Config:
     ls_log: str
     perdure_init_dir: Path | None
     perdure_init_on: InitOn
+    localstack_host: HostPort | None
+    custom_ssl_cert_path: Path | None
+    extra_cors_allowed_origins: frozenset[str] | None
+    localstack_volume_dir: Path | None
+    host_tmp_folder: str
+    tmpdir: Path | None
+    edge_port: int | None
+    edge_bind_host: str
     sources: Mapping[str, str]
 
     @property
@@ -112,8 +134,19 @@ class Config:
             return self.data_dir
         if not self.persistence:
             return None
-        volume = VOLUME_IN_CONTAINER if VOLUME_IN_CONTAINER.is_dir() else VOLUME_ON_HOST
-        return volume / "state"
+        if VOLUME_IN_CONTAINER.is_dir():
+            return VOLUME_IN_CONTAINER / "state"
+        # In a container the variable holds a path of the host, which is not to be seen there.
+        named = None if in_container() else self.localstack_volume_dir
+        return (named or VOLUME_ON_HOST) / "state"
+
+    @property
+    def public_host(self) -> str | None:
+        """``host:port`` of the URLs handed out; None = the host each request came to."""
+        if self.localstack_host is None:
+            return None
+        port = self.localstack_host.port
+        return str(Address(self.localstack_host.host, port or self.gateway_listen[0].port))
 
     @property
     def log_level(self) -> str:
@@ -130,6 +163,8 @@ class Setting:
     parse: Callable[[str], Any]
     allowed: str
     meaning: str
+    # The name of older versions; the newer one wins.
+    older: str | None = None
 
 
 def reachable(address: Address) -> Address:
@@ -208,6 +243,50 @@ def _region(text: str) -> str:
     if not text or not all(c.isalnum() or c == "-" for c in text):
         raise ValueError(text)
     return text
+
+
+HOST = re.compile(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?", re.IGNORECASE)
+ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s]+", re.IGNORECASE)
+
+
+def _port(text: str) -> int | None:
+    port = int(text) if text else None
+    if port is not None and not 0 <= port <= PORT_MAX:
+        raise ValueError(text)
+    return port
+
+
+def _host(text: str) -> str:
+    """A name or an address, without a port; empty as it is."""
+    if text and not HOST.fullmatch(text):
+        ipaddress.ip_address(text.strip("[]"))
+    return text
+
+
+def _host_port(text: str) -> HostPort | None:
+    if not text:
+        return None
+    if text.endswith("]") or ":" not in text:
+        found = HostPort(text.strip("[]"), None)
+    else:
+        found = HostPort(*_address(text))
+    _host(found.host)
+    return found
+
+
+def _origins(text: str) -> frozenset[str] | None:
+    origins = frozenset(part.strip().lower() for part in text.split(",") if part.strip())
+    for origin in origins:
+        if origin != "*" and not ORIGIN.fullmatch(origin):
+            raise ValueError(text)
+    return origins or None
+
+
+def _folder(text: str) -> Path | None:
+    folder = _path(text)
+    if folder is not None and not folder.is_dir():
+        raise ValueError(text)
+    return folder
 
 
 FLAG = "0 1 true false"
@@ -344,18 +423,116 @@ SETTINGS = (
         "Whether the scripts of ready.d run on every start, or only where no state was restored, "
         "as those of first-boot.d do.",
     ),
+    Setting(
+        "LOCALSTACK_HOST",
+        "",
+        _host_port,
+        "host or host:port; empty = what each request came to",
+        "The host of URLs that are handed out, such as a queue's. Without a port it is the first "
+        "of GATEWAY_LISTEN. Not set, it is the request's own `Host`, so that whoever asked can "
+        "use the answer. `HOSTNAME_EXTERNAL` is its older name.",
+        older="HOSTNAME_EXTERNAL",
+    ),
+    Setting(
+        "CUSTOM_SSL_CERT_PATH",
+        "",
+        _path,
+        "path of a PEM file with private key and certificate; empty = one made here",
+        "What TLS answers with. Empty: a certificate made once and kept as `tls.pem` in the "
+        "state directory (without persistence in `~/.cache/perdure`); clients may trust "
+        "`tls.crt` beside it.",
+    ),
+    Setting(
+        "EXTRA_CORS_ALLOWED_ORIGINS",
+        "",
+        _origins,
+        "origins such as https://app.example, separated by commas; `*` = any",
+        "Pages that may read answers, save, load and reset, besides those of this machine.",
+    ),
+    Setting(
+        "LOCALSTACK_VOLUME_DIR",
+        "",
+        _path,
+        "a path",
+        "The volume of PERSISTENCE=1, instead of `./volume`. In a container it is the host's "
+        "side of the mount and not used.",
+    ),
+    Setting(
+        "HOST_TMP_FOLDER",
+        "",
+        str,
+        "a path",
+        "The host's side of a mounted temporary folder. Shown, not used: nothing here asks the "
+        "host to mount it.",
+    ),
+    Setting(
+        "TMPDIR",
+        "",
+        _folder,
+        "a folder that exists; empty = the system's",
+        "Where temporary files and run files go.",
+    ),
+    Setting(
+        "EDGE_PORT",
+        "",
+        _port,
+        "0 to 65535; empty = 4566",
+        "The port of older versions' compose files, where GATEWAY_LISTEN is not set.",
+    ),
+    Setting(
+        "EDGE_BIND_HOST",
+        "",
+        _host,
+        "a host or an address",
+        "The address of older versions' compose files, where GATEWAY_LISTEN is not set.",
+    ),
 )
+
+
+def names_of(setting: Setting) -> list[str]:
+    """The variables a setting is read from, in order.
+
+    LOCALSTACK_HOST is a name of its own and not HOST with the prefix, so what would begin
+    like it has none; TMPDIR is the system's.
+    """
+    names = [setting.name]
+    if not setting.name.startswith((PREFIX, "HOST", "TMPDIR")):
+        names.append(PREFIX + setting.name)
+    return [*names, setting.older] if setting.older else names
 
 
 def _raw(setting: Setting, environ: Mapping[str, str]) -> tuple[str, str]:
     """The text of one setting and where it came from."""
-    for name in (setting.name, PREFIX + setting.name):
-        # Compose files pass unset variables on as empty ones: `DEBUG=${DEBUG-}`.
-        if environ.get(name):
-            return environ[name], f"environment ({name})"
-    if setting.name == "GATEWAY_LISTEN" and in_container():
-        return "0.0.0.0:4566", "default (container)"
+    for name in names_of(setting):
+        # Compose files pass unset variables on as empty or blank ones: `DEBUG=${DEBUG- }`.
+        if text := environ.get(name, "").strip():
+            return text, f"environment ({name})"
+    if setting.name == "GATEWAY_LISTEN":
+        return _listen_default(setting.default, environ)
     return setting.default, "default"
+
+
+def _listen_default(default: str, environ: Mapping[str, str]) -> tuple[str, str]:
+    """Where to listen if GATEWAY_LISTEN does not say: EDGE_BIND_HOST and EDGE_PORT."""
+    host, _, port = default.rpartition(":")
+    source = "default"
+    if in_container():
+        host, source = "0.0.0.0", "default (container)"  # noqa: S104 - its ports are published
+    by_name = {setting.name: setting for setting in SETTINGS}
+    for name in ("EDGE_BIND_HOST", "EDGE_PORT"):
+        text, found = _raw(by_name[name], environ)
+        if text and _is_valid(by_name[name], text):  # else its own row is what is complained about
+            source = found
+            host, port = (text, port) if name == "EDGE_BIND_HOST" else (host, text)
+    return f"{host}:{port}", source
+
+
+def _is_valid(setting: Setting, text: str) -> bool:
+    try:
+        setting.parse(text)
+    except ValueError:
+        return False
+    return True
 
 
 def load(

@@ -588,7 +588,7 @@ def test_client_that_leaves(server):
 
 def test_not_http(server):
     """Bytes that are no HTTP are a 400, and the next client is served."""
-    with dialogue(server, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\r\n\r\n") as connection:
+    with dialogue(server, b"\x15\x03\x01\x02\x00\x01\x00\x01\xfc\r\n\r\n") as connection:
         assert connection.recv(100).startswith(b"HTTP/1.1 400")
     assert server.health()["version"]
 

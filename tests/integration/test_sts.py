@@ -62,5 +62,5 @@ def test_session_token(aws):
     yield
     assert aws.client("sts").get_caller_identity()["Account"] == aws.id
     assert federated["FederatedUser"]["FederatedUserId"].startswith(aws.id)
-    # moto issues these keys without noting whose they are; they act as any unknown key.
-    assert aws.client("sts", **credentials).get_caller_identity()["Account"] == "000000000000"
+    for key in (credentials, issued(federated["Credentials"])):
+        assert aws.client("sts", **key).get_caller_identity()["Account"] == aws.id

@@ -48,8 +48,8 @@ def test_flag_wins_over_plain_name_over_prefixed_name():
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
 def test_empty_variable_counts_as_not_set(setting):
-    """A variable that a compose file passes on empty gives the default."""
-    assert config.load({setting.name: ""}) == config.load({})
+    """A variable that a compose file passes on empty or blank gives the default."""
+    assert config.load({setting.name: ""}) == config.load({setting.name: " "}) == config.load({})
 
 
 @pytest.mark.parametrize(
@@ -71,6 +71,13 @@ def test_empty_variable_counts_as_not_set(setting):
         ("DEBUG", "maybe"),
         ("LS_LOG", "loud"),
         ("PERDURE_INIT_ON", "sometimes"),
+        ("LOCALSTACK_HOST", "http://localhost:4566"),
+        ("LOCALSTACK_HOST", "localhost:x"),
+        ("LOCALSTACK_HOST", "local host"),
+        ("EXTRA_CORS_ALLOWED_ORIGINS", "app.example"),
+        ("TMPDIR", "/no/such/folder"),
+        ("EDGE_PORT", "65536"),
+        ("EDGE_BIND_HOST", "0.0.0.0:4566"),
     ],
 )
 def test_value_not_understood_is_refused_by_name(variable, value):
@@ -85,7 +92,8 @@ def test_value_not_understood_is_refused_by_name(variable, value):
 
 def test_every_setting_with_choices_refuses_some_value():
     """No setting but free text takes anything at all."""
-    free_text = {"DATA_DIR", "SERVICES", "PERDURE_INIT_DIR"}
+    free_text = {"DATA_DIR", "SERVICES", "CUSTOM_SSL_CERT_PATH", "PERDURE_INIT_DIR"}
+    free_text |= {"LOCALSTACK_VOLUME_DIR", "HOST_TMP_FOLDER"}
     for setting in SETTINGS:
         if setting.name not in free_text:
             with pytest.raises(ConfigError):
@@ -106,6 +114,52 @@ def test_data_dir_alone_switches_persistence_on():
     found = config.load({"DATA_DIR": "/data", "PERSISTENCE": "0"})
 
     assert found.state_dir == Path("/data")
+
+
+def test_volume_may_be_named(tmp_path, monkeypatch):
+    """LOCALSTACK_VOLUME_DIR is the volume of a host; in a container its path means nothing."""
+    monkeypatch.setattr(config, "VOLUME_IN_CONTAINER", tmp_path / "absent")
+    environ = {"PERSISTENCE": "1", "LOCALSTACK_VOLUME_DIR": "/srv/volume"}
+    assert config.load(environ).state_dir == Path("/srv/volume/state")
+
+    mark = tmp_path / ".dockerenv"
+    mark.touch()
+    monkeypatch.setattr(config, "CONTAINER_MARKS", (mark,))
+    assert config.load(environ).state_dir == Path("volume/state")
+
+
+@pytest.mark.parametrize(
+    ("environ", "host"),
+    [
+        ({}, None),
+        ({"LOCALSTACK_HOST": "ls"}, "ls:4566"),
+        ({"LOCALSTACK_HOST": "ls", "GATEWAY_LISTEN": "0.0.0.0:4510,0.0.0.0:443"}, "ls:4510"),
+        ({"LOCALSTACK_HOST": "localhost.localstack.cloud:443"}, "localhost.localstack.cloud:443"),
+        ({"LOCALSTACK_HOST": "[::1]:80"}, "[::1]:80"),
+        ({"LOCALSTACK_HOST": "[::1]"}, "[::1]:4566"),
+        ({"HOSTNAME_EXTERNAL": "old"}, "old:4566"),
+        ({"HOSTNAME_EXTERNAL": "old", "LOCALSTACK_HOST": "new"}, "new:4566"),
+        # The prefix before HOST is a name of its own, and so is what begins like it.
+        ({"LOCALSTACK_HOSTNAME_EXTERNAL": "x", "LOCALSTACK_LOCALSTACK_HOST": "y"}, None),
+    ],
+)
+def test_host_that_is_handed_out(environ, host):
+    """LOCALSTACK_HOST gets the gateway's port where it names none; the older name still works."""
+    assert config.load(environ).public_host == host
+
+
+@pytest.mark.parametrize(
+    ("environ", "listen"),
+    [
+        ({"EDGE_PORT": "4510"}, "127.0.0.1:4510"),
+        ({"EDGE_BIND_HOST": "0.0.0.0"}, "0.0.0.0:4566"),
+        ({"LOCALSTACK_EDGE_BIND_HOST": "0.0.0.0", "EDGE_PORT": "1"}, "0.0.0.0:1"),
+        ({"EDGE_PORT": "4510", "GATEWAY_LISTEN": "127.0.0.1:2"}, "127.0.0.1:2"),
+    ],
+)
+def test_older_names_of_the_address(environ, listen):
+    """EDGE_PORT and EDGE_BIND_HOST count where GATEWAY_LISTEN is not set."""
+    assert shown(config.load(environ))["GATEWAY_LISTEN"] == listen
 
 
 def test_container_listens_on_all_interfaces_unless_told_otherwise(tmp_path, monkeypatch):

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from perdure import __version__
+from perdure import __version__, ignored
 from perdure import config as settings
 from perdure.cli import options, output
 from perdure.cli.options import AsJson, DataDir, Listen
@@ -55,16 +55,28 @@ def check(directory: StateDir, *, as_json: AsJson = False) -> None:
 
 
 def config(*, data_dir: DataDir = None, listen: Listen = None, as_json: AsJson = False) -> None:
-    """Show every setting and where its value is from."""
+    """Show every setting and where its value is from.
+
+    Variables of LocalStack's that are set and have no effect here follow, each with why.
+    """
     given = options.overrides(DATA_DIR=data_dir, GATEWAY_LISTEN=listen)
     rows = settings.shown(settings.load(overrides=given))
+    unused = ignored.found()
     if as_json:
-        output.emit(rows)
+        output.emit(
+            rows
+            + [
+                {"name": one.name, "value": one.value, "source": "ignored", "meaning": one.why}
+                for one in unused
+            ]
+        )
         return
     output.table(
         ("variable", "value", "from", "meaning"),
         [(row["name"], row["value"] or None, row["source"], row["meaning"]) for row in rows],
     )
+    if unused:
+        output.table(("set, but not used", "value", "why"), unused)
 
 
 def version(*, as_json: AsJson = False) -> None:

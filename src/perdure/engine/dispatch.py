@@ -27,6 +27,7 @@ from werkzeug.exceptions import HTTPException
 
 from perdure.engine.calls import Answer, Call, Headers
 from perdure.engine.lock import ENGINE_LOCK
+from perdure.engine.quirks import names
 from perdure.engine.quirks.identity import ACCOUNT, KEY, REGION
 from perdure.errors import RequestError
 
@@ -121,6 +122,7 @@ def dispatch(call: Call) -> Answer:
     request = kind(environ)
     query = f"?{call.query}" if call.query else ""
     url = f"{call.scheme}://{call.host}{call.path}{query}"
+    names.enter(call)
     try:
         result = handler(request, url, request.headers)
     except HTTPException as error:
@@ -204,7 +206,6 @@ def _answer(call: Call, result: Any) -> Answer:
         for name, value in headers.items()
         if str(name).lower() != "status"
     ]
-    names = {name for name, _ in out}
-    if "content-type" not in names and body:
+    if body and all(name != "content-type" for name, _ in out):
         out.append(("content-type", DEFAULT_CONTENT_TYPES.get(call.service.protocol, "text/xml")))
     return Answer(int(status), out, body)

@@ -30,8 +30,16 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 class App:
     """One server's application."""
 
-    def __init__(self, classifier: Classifier, pipeline: Pipeline, internal: Internal) -> None:
+    def __init__(
+        self,
+        classifier: Classifier,
+        pipeline: Pipeline,
+        internal: Internal,
+        origins: frozenset[str] = frozenset(),
+    ) -> None:
         self.classifier, self.pipeline = classifier, pipeline
+        # Of pages that may do what local ones may (EXTRA_CORS_ALLOWED_ORIGINS).
+        self.origins = origins
         self.internal = internal.app()
         # AWS calls wait for it; internal routes do not.
         self.ready = asyncio.Event()
@@ -47,7 +55,7 @@ class App:
         is_developer = path.startswith(developer.PREFIXES)
         is_health = path in HEALTH_PATHS and not _is_signed(scope)
         if path.startswith(PREFIX) or is_developer or is_health:
-            if _is_foreign(scope):
+            if _is_foreign(scope, self.origins):
                 error = RequestError(
                     "AccessDenied", "a page of another site may not do this", status=403
                 )
@@ -68,7 +76,8 @@ class App:
         await self.ready.wait()
         answer = await self._answer(request)
         names = [name for name, _ in answer.headers]
-        await _send(send, answer, wire.cors_headers(request.first, names), method=request.method)
+        cors = wire.cors_headers(request.first, names, self.origins)
+        await _send(send, answer, cors, method=request.method)
 
     async def _request(self, scope: Scope, receive: wire.Receive) -> RawRequest:
         headers: Headers = [
@@ -84,7 +93,7 @@ class App:
         return RawRequest(
             method=scope["method"],
             scheme=scope["scheme"],
-            host=first.get("host", "localhost"),
+            host=first.get("host") or "localhost",
             path=raw_path.partition(b"?")[0].decode("latin-1") or "/",
             query=scope["query_string"].decode("latin-1"),
             headers=headers,
@@ -132,11 +141,11 @@ def _is_moto_api(scope: Scope) -> bool:
     )
 
 
-def _is_foreign(scope: Scope) -> bool:
+def _is_foreign(scope: Scope, trusted: frozenset[str]) -> bool:
     """Whether a browser sends this for a page of another site."""
     origins = [value for name, value in scope["headers"] if name == b"origin"]
     return scope["method"] not in ("GET", "HEAD") and not all(
-        wire.is_local(origin.decode("latin-1")) for origin in origins
+        wire.is_allowed(origin.decode("latin-1"), trusted) for origin in origins
     )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import parse_qsl
 
 from perdure.engine import services
@@ -24,6 +25,8 @@ ACCOUNT = re.compile(r"\d{12}")
 REGION = re.compile(r"[a-z]{2,}(-[a-z]+)+-\d+|global|aws-global")
 # A region becomes part of a file's name.
 ANY_REGION = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+# A name or an address, with a port or without.  Service names of compose files may have "_".
+HOST = re.compile(r"(?:[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,252})|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?")
 QUEUE_PATH = re.compile(r"/queue/(?P<region>[a-z0-9-]+)(?P<rest>/\d{12}/[^/]+)/?")
 SQS_HOST = re.compile(r"(?:(?P<region>[a-z0-9-]+)\.queue|sqs\.(?P<region2>[a-z0-9-]+))\.")
 S3_HOST = re.compile(
@@ -43,9 +46,17 @@ PLAIN_HOST = re.compile(
 )
 # Hosts of a service that are not called as its requests are signed.
 HOST_NAMES = {"appsync-api": "appsync"}
+# Links in a notification: followed by whoever reads it, so unsigned.
+PEM_PATH = re.compile(
+    r"(?:/(?P<region>[a-z0-9-]+))?(?P<rest>/SimpleNotificationService-[^/]+\.pem)"
+)
+SUBSCRIPTION_ARN = re.compile(r"arn:[a-z-]+:sns:(?P<region>[a-z0-9-]+):(?P<account>\d{12}):")
+LINK_ACTIONS = frozenset({"Unsubscribe", "ConfirmSubscription"})
+# Hosts that moto reads, so they stay whatever LOCALSTACK_HOST says.
+READ_HOST = re.compile(r"\.(?:s3-control|s3-accesspoint|execute-api)\.")
 LAMBDA_PATH = re.compile(r"/\d{4}-\d{2}-\d{2}/(?:functions|event-source-mappings|layers)(?:/|$)")
 CBOR_PATH = re.compile(r"/service/[^/]+/operation/(?P<operation>[^/]+)$")
-FIELDS = ("Action", "Version", "AWSAccessKeyId")
+FIELDS = ("Action", "Version", "AWSAccessKeyId", "SubscriptionArn")
 FORM = "application/x-www-form-urlencoded"
 
 
@@ -76,8 +87,22 @@ class Classifier:
     """Turns requests into calls, for one configuration."""
 
     def __init__(
-        self, *, default_region: str, any_region: bool, only: frozenset[str] | None
+        self,
+        *,
+        default_region: str,
+        any_region: bool,
+        only: frozenset[str] | None,
+        public_host: str | None = None,
     ) -> None:
+        """Keep what requests are measured by.
+
+        Args:
+            default_region: The region of requests that name none.
+            any_region: Whether regions AWS lacks are accepted.
+            only: Names of the services that answer; None = all.
+            public_host: ``host:port`` of links handed out; None = the request's own.
+        """
+        self.public_host = public_host
         self.default_region = default_region
         self.any_region = any_region
         self.only = only
@@ -86,24 +111,31 @@ class Classifier:
         """The call a request means.
 
         Raises:
-            RequestError: The service is unknown or switched off, or the region is
-                none of AWS'.
+            RequestError: The service is unknown or switched off, the region is none
+                of AWS', or the host cannot be one.
         """
+        if not is_host(request.host):
+            raise RequestError(
+                "InvalidHost",
+                f"{request.host[:64]!r} cannot be a host: a name or an address, and a port",
+                status=400,
+            )
         scope = scope_of(request)
         queue_region = self._undo_virtual_host(request, scope)
         form = _form(request)
         found, region = self._service(request, scope, form)
         # Clients of SimpleDB still sign as version 2 says: with fields of the form.
         access_key = scope.access_key or form.get("AWSAccessKeyId", "")
+        linked = None if access_key else SUBSCRIPTION_ARN.match(form.get("SubscriptionArn", ""))
         call = Call(
             service=found[0],
             operation=_operation(request, form),
-            account=account_of(access_key),
+            account=linked["account"] if linked else account_of(access_key),
             region=self._region(scope.region or region or queue_region, found[0]),
             access_key=access_key,
             method=request.method,
             scheme=request.scheme,
-            host=request.host,
+            host=self._host(request),
             path=request.path,
             query=request.query,
             headers=request.headers,
@@ -122,6 +154,12 @@ class Classifier:
                 status=501,
             )
         return call
+
+    def _host(self, request: RawRequest) -> str:
+        """The host of links handed out, which moto takes from the request's."""
+        if self.public_host is None or READ_HOST.search(request.host):
+            return request.host
+        return self.public_host
 
     def _region(self, region: str | None, service: Service) -> str:
         region = region or self.default_region
@@ -170,23 +208,33 @@ class Classifier:
     def _undo_virtual_host(self, request: RawRequest, scope: Scope) -> str | None:
         """``bucket.s3.host/key`` becomes ``host/bucket/key``.
 
-        A queue's path loses its region, which is returned.
+        A path of a queue or a certificate loses its region, which is returned.
         """
         host = request.host.lower()
         matched = S3_HOST.match(host)
         if matched is not None and scope.signing in (None, "s3"):
             request.path = f"/{matched['bucket']}{request.path}"
-            request.host = _own(host)
+            rest = host[matched.end() :]
+            # So that links which are handed out lead where this request came to.
+            request.host = _own(host) if "amazonaws.com" in rest else rest
         elif scope.signing == "s3" and host.startswith("s3."):
             request.host = _own(host)
         elif (point := ACCESS_POINT_HOST.match(host)) is not None:
             # The host stays: by it moto knows that the name is no bucket's.
             request.path = f"/{point['name']}{request.path}"
-        queue = QUEUE_PATH.fullmatch(request.path)
-        if queue is None:
+        named = QUEUE_PATH.fullmatch(request.path) or (
+            PEM_PATH.fullmatch(request.path) if scope.signing is None else None
+        )
+        if named is None:
             return None
-        request.path = queue["rest"]
-        return queue["region"]
+        request.path = named["rest"]
+        return named["region"]
+
+
+@lru_cache(maxsize=256)
+def is_host(text: str) -> bool:
+    """Whether a Host header holds a host; it becomes a part of URLs that are handed out."""
+    return HOST.fullmatch(text) is not None
 
 
 def _own(host: str) -> str:
@@ -270,8 +318,20 @@ def _unsigned(request: RawRequest, form: dict[str, str]) -> tuple[tuple[Service,
         found = services.by_signing().get(HOST_NAMES.get(named["name"], named["name"]))
         if found is not None:
             return found, named["region"]
+    return _by_content(request, form)
+
+
+def _by_content(
+    request: RawRequest, form: dict[str, str]
+) -> tuple[tuple[Service, ...], str | None]:
+    by_name = services.by_name()
     if form.get("Version") in services.by_version():
         return services.by_version()[form["Version"]], None
+    if form.get("Action") in LINK_ACTIONS:
+        arn = SUBSCRIPTION_ARN.match(form.get("SubscriptionArn", ""))
+        return (by_name["sns"],), None if arn is None else arn["region"]
+    if PEM_PATH.fullmatch(request.path):
+        return (by_name["sns"],), None
     if "Action" in form:
         return (by_name["sqs" if re.fullmatch(r"/\d{12}/[^/]+", request.path) else "sts"],), None
     if LAMBDA_PATH.match(request.path):

@@ -19,12 +19,15 @@ import socket
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
+from functools import partial
+from typing import Any
 
 import uvicorn
 
-from perdure import __version__, runfile
+from perdure import __version__, ignored, runfile
 from perdure.config import Address, Config, LoadStrategy, SaveStrategy
 from perdure.engine.core import Engine
+from perdure.engine.quirks import names
 from perdure.engine.services import by_name
 from perdure.errors import ConfigError, ListenError, PerdureError
 from perdure.gateway.app import App
@@ -33,6 +36,8 @@ from perdure.gateway.init_hooks import START_SECONDS, InitHooks, Stage
 from perdure.gateway.internal import Internal
 from perdure.gateway.lifecycle import Lifecycle
 from perdure.gateway.pipeline import Pipeline
+from perdure.gateway.switch import Switch
+from perdure.gateway.tls import context as tls_context
 
 log = logging.getLogger("perdure")
 
@@ -51,6 +56,8 @@ def serve(config: Config) -> None:
     """
     _log_to_stderr(config.log_level)
     _check_names(config)
+    for variable in ignored.found():
+        log.info("%s is set and not used: %s", variable.name, variable.why)
     hooks = InitHooks.from_config(config)
     hooks.run(Stage.BOOT)
     sockets = [_listen(address) for address in config.gateway_listen]
@@ -104,14 +111,17 @@ class Server:
         journaled = config.snapshot_save_strategy is SaveStrategy.JOURNAL and lifecycle.enabled
         self.pipeline = Pipeline(engine, saver, lifecycle.durable if journaled else None)
         lifecycle.stopping = self._stopping.is_set
+        names.set_default(f"http://{config.public_host or _reached(sockets[0])}")
         self.app = App(
             Classifier(
                 default_region=config.default_region,
                 any_region=config.allow_nonstandard_regions,
                 only=config.services,
+                public_host=config.public_host,
             ),
             self.pipeline,
             Internal(config, engine, lifecycle, self.stop, hooks),
+            config.extra_cors_allowed_origins or frozenset(),
         )
 
     def stop(self, action: str = "kill") -> None:
@@ -122,12 +132,15 @@ class Server:
 
     async def run(self) -> None:
         """Serve until ``stop``."""
+        # Read here, behind the state directory's lock, where it is kept.
+        speaks: Any = partial(Switch, tls=tls_context(self.config))
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
         http = _Uvicorn(
             uvicorn.Config(
                 self.app,
+                http=speaks,
                 lifespan="off",
                 log_config=None,
                 access_log=False,
@@ -246,6 +259,11 @@ def _check_names(config: Config) -> None:
         raise ConfigError("SERVICES", ",".join(unknown), "names of services as /health lists them")
 
 
+def _reached(listening: socket.socket) -> str:
+    """How a client on this machine names a socket that listens."""
+    return f"localhost:{listening.getsockname()[1]}"
+
+
 def _listen(address: Address) -> socket.socket:
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     opened = socket.socket(family, socket.SOCK_STREAM)
@@ -276,5 +294,5 @@ def _log_to_stderr(level: str) -> None:
         stream=sys.stderr,
         force=True,
     )
-    for noisy in ("botocore", "boto3", "urllib3", "asyncio", "uvicorn.error"):
+    for noisy in ("botocore", "boto3", "urllib3", "asyncio", "uvicorn.error", "hpack"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -161,10 +161,19 @@ def is_local(origin: str) -> bool:
     return host in LOCAL_HOSTS or host.endswith((".localhost", ".localhost.localstack.cloud"))
 
 
-def cors_headers(request: dict[str, str], present: Iterable[str]) -> Headers:
-    """What lets a local page read the answer; nothing a service already said is repeated."""
+def is_allowed(origin: str, trusted: frozenset[str]) -> bool:
+    """Whether a page may do what local ones may: it is one, or the user named its origin."""
+    return is_local(origin) or "*" in trusted or origin.lower() in trusted
+
+
+def cors_headers(
+    request: dict[str, str], present: Iterable[str], trusted: frozenset[str] = frozenset()
+) -> Headers:
+    """What lets an allowed page read the answer; nothing a service already said is repeated."""
     origin = request.get("origin")
-    if origin is None or "access-control-allow-origin" in present or not is_local(origin):
+    if origin is None or "access-control-allow-origin" in present:
+        return []
+    if not is_allowed(origin, trusted):
         return []
     asked = request.get("access-control-request-headers")
     headers = [

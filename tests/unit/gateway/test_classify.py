@@ -355,3 +355,69 @@ def test_an_unsigned_call_takes_its_region_from_the_host() -> None:
     )
 
     assert classify(request).region == "us-west-2"
+
+
+HANDED = "perdure.internal:4566"
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("localhost:4566", HANDED),
+        ("sqs.eu-west-1.localhost.localstack.cloud:4566", HANDED),
+        ("bucket.s3.localhost.localstack.cloud:4566", HANDED),
+        # moto reads these.
+        ("000000000000.s3-control.localhost:4566", "000000000000.s3-control.localhost:4566"),
+        ("abc.execute-api.localhost:4566", "abc.execute-api.localhost:4566"),
+    ],
+)
+def test_host_that_is_handed_out(host: str, expected: str) -> None:
+    """LOCALSTACK_HOST takes the place of the request's host, unless that says what is meant."""
+    assert classify(raw(host=host), public_host=HANDED).host == expected
+    assert classify(raw(host="perdure:1"), public_host=None).host == "perdure:1"
+
+
+def test_virtual_host_keeps_where_it_came_to() -> None:
+    """A bucket in the host is no part of the host that links lead to; AWS' own is never one."""
+    for host, expected in (
+        ("bkt.s3.localhost.localstack.cloud:4566", "localhost.localstack.cloud:4566"),
+        ("bkt.s3.eu-west-1.perdure.internal:80", "perdure.internal:80"),
+        ("bkt.s3.amazonaws.com", "localhost"),
+    ):
+        call = classify(raw(host=host, path="/k"))
+        assert (call.host, call.path) == (expected, "/bkt/k")
+
+
+def test_links_of_a_notification() -> None:
+    """The links in a notification are followed without a signature, and name their store."""
+    arn = "arn:aws:sns:ap-south-1:111111111111:topic:6f0d"
+    call = classify(raw(query=f"Action=Unsubscribe&SubscriptionArn={arn}"))
+    assert (call.service.name, call.region, call.account) == ("sns", "ap-south-1", "111111111111")
+    call = classify(raw(path="/ap-south-1/SimpleNotificationService-ab12.pem"))
+    assert (call.service.name, call.region) == ("sns", "ap-south-1")
+    assert call.path == "/SimpleNotificationService-ab12.pem"
+
+
+def test_key_of_an_object_is_not_taken_for_a_link() -> None:
+    """What is signed for S3 is S3's, however its key is called."""
+    call = classify(raw(path="/bucket/SimpleNotificationService-a.pem", authorization=signed("s3")))
+    assert (call.service.name, call.path) == ("s3", "/bucket/SimpleNotificationService-a.pem")
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["a b", "[::", "\xff", "../..", "x" * 300, "localhost:123456", "a:b:c", "u@host", "[x]", "-a"],
+)
+def test_host_that_cannot_be_one(host: str) -> None:
+    """A Host header that is none is the client's error; it never gets into a URL or to moto."""
+    with pytest.raises(RequestError, match="InvalidHost|cannot be a host") as refused:
+        classify(raw(host=host))
+    assert refused.value.status == 400
+
+
+@pytest.mark.parametrize(
+    "host", ["perdure_1:4566", "[::1]:4566", "10.0.0.1", "a-b.c.", "LOCALHOST"]
+)
+def test_host_that_is_one(host: str) -> None:
+    """Names of compose files, addresses and capital letters are hosts."""
+    assert classify(raw(host=host)).host == host

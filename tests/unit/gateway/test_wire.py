@@ -159,3 +159,12 @@ def test_cors_only_for_those_who_ask() -> None:
     assert ("access-control-allow-origin", local) in cors_headers({"origin": local}, [])
     for foreign in ("https://example.com", "http://localhost.example.com", "null", "o"):
         assert cors_headers({"origin": foreign}, []) == []
+
+
+def test_origins_the_user_named_are_allowed() -> None:
+    """A page named in EXTRA_CORS_ALLOWED_ORIGINS reads answers as a local one does; others not."""
+    trusted = frozenset({"https://app.example"})
+
+    assert cors_headers({"origin": "https://App.example"}, [], trusted)
+    assert cors_headers({"origin": "https://other.example"}, [], trusted) == []
+    assert cors_headers({"origin": "https://other.example"}, [], frozenset({"*"}))

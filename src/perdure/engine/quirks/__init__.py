@@ -1,6 +1,7 @@
 """What has to be different from moto: one small module a concern, each with its reason.
 
 identity    region, account and key come from the gateway's classification
+names       links that are handed out lead here, not to AWS
 tracking    moto keeps every model object ever made, for a dashboard
 polling     a poll that would wait is parked by the gateway instead
 paging      page tokens hold in the next process, too
@@ -27,6 +28,7 @@ from perdure.engine.quirks import (
     identity,
     jobs,
     mails,
+    names,
     order,
     paging,
     polling,
@@ -44,7 +46,7 @@ def install() -> None:
     imports.watch()
     doors.install()
     for quirk in (
-        *(identity, tracking, paging, polling, queues, threads),
+        *(identity, names, tracking, paging, polling, queues, threads),
         *(executions, jobs, beside, copies, mails, order, reads, speed),
     ):
         quirk.install()
