@@ -12,6 +12,7 @@ copies      a KMS key and its replicas share what moto lets them share
 order       sets whose order reaches an answer keep it
 beside      what moto keeps beside its model becomes part of it
 queues      each pass over a queue's messages reads the clock once
+stacks      CloudFormation by change sets, and resource types moto leaves out
 speed       work moto repeats in every call though it never changes
 """
 
@@ -29,6 +30,7 @@ from perdure.engine.quirks import (
     polling,
     queues,
     speed,
+    stacks,
     threads,
     tracking,
 )
@@ -38,7 +40,7 @@ def install() -> None:
     """Put all of them in place.  Once per process, before any call."""
     for quirk in (
         *(identity, tracking, paging, polling, queues, threads),
-        *(executions, jobs, beside, copies, order, speed),
+        *(executions, jobs, beside, copies, order, stacks, speed),
     ):
         quirk.install()
     outward.install()
