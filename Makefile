@@ -15,7 +15,10 @@ start: $(VENV)/.run ## serve on 127.0.0.1:4566, state in .perdure/ (DATA_DIR= sw
 	@DATA_DIR="$(DATA_DIR)" GATEWAY_LISTEN="$(LISTEN)" exec $(BIN)/perdure start
 
 test: lint $(VENV)/.dev moto-tests ## check style, types, layers; run all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not long"
+
+clients: $(VENV)/.dev ## run real clients against a server: AWS CLI, SDKs, cdklocal
+	$(BIN)/python -m pytest --durations 0 tests/clients
 
 lint: $(VENV)/.dev ## style, types and layers only
 	$(BIN)/ruff check .
@@ -86,5 +89,5 @@ $(VENV)/.dev: requirements-dev.lock pyproject.toml | $(BIN)/python
 clean: ## remove the virtual environment and caches, never state
 	rm -rf $(VENV) .bench .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
 
-.PHONY: help start test lint format coverage coverage-sweep moto-tests moto-sweep docs bench \
+.PHONY: help start test clients lint format coverage coverage-sweep moto-tests moto-sweep docs bench \
 	bench-servers lock clean
