@@ -21,12 +21,13 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 import uvicorn
 
 from perdure import __version__, runfile
-from perdure.config import Address, Config, LoadStrategy, SaveStrategy
+from perdure.config import Address, Config, LoadStrategy, SaveStrategy, in_container
 from perdure.engine.core import Engine
 from perdure.engine.services import by_name
 from perdure.errors import ConfigError, ListenError, PerdureError
 from perdure.gateway.app import App
 from perdure.gateway.classify import REGION, Classifier
+from perdure.gateway.container import warning as container_warning
 from perdure.gateway.internal import Internal
 from perdure.gateway.lifecycle import Lifecycle
 from perdure.gateway.pipeline import Pipeline
@@ -48,6 +49,7 @@ def serve(config: Config) -> None:
     """
     _log_to_stderr(config.log_level)
     _check_names(config)
+    _warn_of_lost_state(config)
     sockets = [_listen(address) for address in config.gateway_listen]
     try:
         engine = Engine(
@@ -207,6 +209,14 @@ def _check_names(config: Config) -> None:
     unknown = sorted((config.services or frozenset()) - by_name().keys())
     if unknown:
         raise ConfigError("SERVICES", ",".join(unknown), "names of services as /health lists them")
+
+
+def _warn_of_lost_state(config: Config) -> None:
+    """Say it if what is saved ends with the container."""
+    if config.state_dir is not None and in_container():
+        said = container_warning(config.state_dir)
+        if said is not None:
+            log.warning(said)
 
 
 def _listen(address: Address) -> socket.socket:
