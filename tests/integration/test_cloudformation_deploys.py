@@ -193,3 +193,25 @@ def test_template_of_a_virtual_host(aws):
     host = "assets-of-cdk.s3.localhost.localstack.cloud"
     stacks.create_stack(StackName="hosted", TemplateURL=f"http://{host}:4566/t/1.json")
     assert len(stacks.list_stack_resources(StackName="hosted")["StackResourceSummaries"]) == 1
+
+
+@resumed
+def test_buckets_are_versioned_as_templates_say(aws):
+    """A bucket of a template keeps versions, and no new ones once an update suspends them."""
+    stacks, s3 = aws.client("cloudformation"), aws.client("s3")
+
+    def bucket(status):
+        properties = {
+            "BucketName": "versions-of-stack",
+            "VersioningConfiguration": {"Status": status},
+        }
+        return body(B={"Type": "AWS::S3::Bucket", "Properties": properties})
+
+    stacks.create_stack(StackName="versions", TemplateBody=bucket("Enabled"))
+    first = s3.put_object(Bucket="versions-of-stack", Key="k", Body=b"1")["VersionId"]
+    yield
+    s3.put_object(Bucket="versions-of-stack", Key="k", Body=b"2")
+    old = s3.get_object(Bucket="versions-of-stack", Key="k", VersionId=first)
+    assert old["Body"].read() == b"1"
+    stacks.update_stack(StackName="versions", TemplateBody=bucket("Suspended"))
+    assert s3.get_bucket_versioning(Bucket="versions-of-stack")["Status"] == "Suspended"

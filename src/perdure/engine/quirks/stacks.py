@@ -27,6 +27,7 @@ def install() -> None:
     after_import("moto.cloudformation.parsing", _left_out)
     after_import("moto.cloudformation.models", _whole_stacks)
     after_import("moto.cloudformation.responses", _sets_of_their_stack)
+    after_import("moto.s3.models", _versioned_buckets)
 
 
 # ------------------------------------------------------------- templates
@@ -271,6 +272,42 @@ def _as_text(value: Any) -> str:
 
 def _nothing(*_: Any) -> None:
     """A policy ends with the queue or topic it is of."""
+
+
+def _versioned_buckets(module: Any) -> None:
+    """A template's ``VersioningConfiguration``, which moto reads over."""
+    bucket = module.FakeBucket
+    make = bucket.create_from_cloudformation_json
+    change = bucket.update_from_cloudformation_json
+
+    def set_versioning(made: Any, template: Any, account_id: str, region: str) -> Any:
+        wanted = template.get("Properties", {}).get("VersioningConfiguration")
+        if wanted is not None:
+            store = module.s3_backends[account_id][module.get_partition(region)]
+            store.put_bucket_versioning(made.name, wanted["Status"])
+        return made
+
+    def create(
+        resource_name: str,
+        cloudformation_json: Any,
+        account_id: str,
+        region_name: str,
+        **more: Any,
+    ) -> Any:
+        made = make(resource_name, cloudformation_json, account_id, region_name, **more)
+        return set_versioning(made, cloudformation_json, account_id, region_name)
+
+    def update(*, cloudformation_json: Any, account_id: str, region_name: str, **more: Any) -> Any:
+        made = change(
+            cloudformation_json=cloudformation_json,
+            account_id=account_id,
+            region_name=region_name,
+            **more,
+        )
+        return set_versioning(made, cloudformation_json, account_id, region_name)
+
+    bucket.create_from_cloudformation_json = staticmethod(create)
+    bucket.update_from_cloudformation_json = staticmethod(update)
 
 
 Make = Callable[[dict[str, Any], str, str], str | None]
