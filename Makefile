@@ -20,6 +20,9 @@ test: lint $(VENV)/.dev moto-tests ## check style, types, layers; run all tests
 clients: $(VENV)/.dev ## run real clients against a server: AWS CLI, SDKs, cdklocal
 	$(BIN)/python -m pytest --durations 0 tests/clients
 
+container-check: ## try the Dockerfile without an engine, in a clean root (root, debootstrap; minutes)
+	$(PYTHON) container/check.py
+
 lint: $(VENV)/.dev ## style, types and layers only
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -89,5 +92,5 @@ $(VENV)/.dev: requirements-dev.lock pyproject.toml | $(BIN)/python
 clean: ## remove the virtual environment and caches, never state
 	rm -rf $(VENV) .bench .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
 
-.PHONY: help start test clients lint format coverage coverage-sweep moto-tests moto-sweep docs bench \
+.PHONY: help start test clients container-check lint format coverage coverage-sweep moto-tests moto-sweep docs bench \
 	bench-servers lock clean
