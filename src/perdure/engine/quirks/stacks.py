@@ -27,6 +27,7 @@ def install() -> None:
     after_import("moto.cloudformation.parsing", _left_out)
     after_import("moto.cloudformation.models", _whole_stacks)
     after_import("moto.cloudformation.responses", _sets_of_their_stack)
+    after_import("moto.cloudformation.responses", _fails_later)
     after_import("moto.s3.models", _versioned_buckets)
 
 
@@ -159,13 +160,6 @@ def _sets_of_their_stack(module: Any) -> None:
     """  # noqa: D403 - its name
     response = module.CloudFormationResponse
 
-    create = response.create_change_set
-
-    def create_or_fail_later(call: Any) -> Any:
-        """A change set without changes is made and ``FAILED``: tools look for its reason."""
-        call._validate_different_update = lambda *_: None
-        return create(call)
-
     def named(call: Any) -> Any:
         return _named(
             call.cloudformation_backend,
@@ -197,9 +191,21 @@ def _sets_of_their_stack(module: Any) -> None:
         sets = call.cloudformation_backend.list_change_sets()
         return module.ActionResult({"Summaries": [s for s in sets if _is_of(s, name)]})
 
-    response.create_change_set = create_or_fail_later
     response.describe_change_set, response.execute_change_set = describe, execute
     response.delete_change_set, response.list_change_sets = delete, list_all
+
+
+def _fails_later(module: Any) -> None:
+    """A change set without changes is made and ``FAILED``: tools look for its reason."""
+    response = module.CloudFormationResponse
+    create = response.create_change_set
+
+    def create_change_set(call: Any) -> Any:
+        if call._get_bool_param("UsePreviousTemplate", if_none=False) is False:
+            call._validate_different_update = lambda *_: None
+        return create(call)
+
+    response.create_change_set = create_change_set
 
 
 def _named(store: Any, name: str, stack_name: str | None) -> Any:
