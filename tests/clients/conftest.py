@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -81,9 +80,3 @@ def server(tmp_path: Path) -> Iterator[Server]:
 def client(server: Server, tmp_path: Path) -> Client:
     """Programs against that server."""
     return Client(server, tmp_path / "home")
-
-
-@pytest.fixture(params=["stop", "kill"])
-def restart(request: pytest.FixtureRequest, server: Server) -> Callable[[], Any]:
-    """Restarts the server: stopped, or saved and killed."""
-    return lambda: server.restart(request.param)

@@ -30,7 +30,7 @@ def cli(client):
     return run
 
 
-def test_awslocal(cli, restart, client):
+def test_awslocal(cli, client):
     """Objects, messages and keys made by ``awslocal`` are used by it after a restart."""
     (client.home / "up").mkdir()
     (client.home / "up" / "note.txt").write_text("kept")
@@ -42,7 +42,7 @@ def test_awslocal(cli, restart, client):
     key = cli("awslocal kms create-key --query KeyMetadata.KeyId --output text")
     encrypt = f"awslocal kms encrypt --key-id {key} --plaintext secret"
     cipher = cli(f"{encrypt} --query CiphertextBlob --output text")
-    restart()
+    client.server.restart("stop")
     cli("awslocal s3 cp s3://files/up/note.txt down.txt")
     assert (client.home / "down.txt").read_text() == "kept"
     handle = received["Messages"][0]["ReceiptHandle"]
@@ -56,7 +56,7 @@ def test_awslocal(cli, restart, client):
     assert base64.b64decode(plain) == b"secret"
 
 
-def test_aws_with_an_address(cli, restart, client):
+def test_aws_with_an_address(cli, client):
     """``aws --endpoint-url`` deploys a template twice and reads a table page by page."""
     aws = f"aws --endpoint-url {client.server.url}"
     table = {
@@ -72,7 +72,7 @@ def test_aws_with_an_address(cli, restart, client):
     deploy = f"{aws} cloudformation deploy --stack-name stack --template-file template.json"
     cli(deploy)
     cli(f"{aws} dynamodb batch-write-item --request-items file://puts.json")
-    restart()
+    client.server.restart("kill")
     cli(f"{deploy} --no-fail-on-empty-changeset")  # what is there is known: nothing to do
     scan = f"{aws} dynamodb scan --table-name pages --page-size 2 --query Items[].k.S"
     assert sorted(json.loads(cli(scan))) == ["0", "1", "2", "3", "4"]

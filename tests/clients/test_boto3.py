@@ -19,7 +19,8 @@ def session(client, monkeypatch):
     return boto3.session.Session()
 
 
-def test_boto3(session, restart):
+@pytest.mark.parametrize("how", ["stop", "kill"])
+def test_boto3(session, server, how):
     """An upload in parts, a page, a receipt handle and a shard iterator outlive the restart."""
     s3, sqs, kinesis = (session.client(name) for name in ("s3", "sqs", "kinesis"))
     dynamodb = session.resource("dynamodb")
@@ -49,7 +50,7 @@ def test_boto3(session, restart):
     )["ShardIterator"]
     signed = s3.generate_presigned_url("put_object", Params={"Bucket": "parts", "Key": "signed"})
 
-    restart()
+    server.restart(how)
     second = s3.upload_part(**part, PartNumber=2, Body=b"b")["ETag"]
     parts = [{"PartNumber": n, "ETag": tag} for n, tag in ((1, first), (2, second))]
     s3.complete_multipart_upload(**part, MultipartUpload={"Parts": parts})

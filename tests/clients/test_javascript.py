@@ -28,11 +28,11 @@ def node(client):
     return run
 
 
-def test_services(node, restart):
+def test_services(node, server):
     """An upload in parts, a receipt handle, an item and a shard iterator outlive a restart."""
     services = {"s3": {}, "sqs": {}, "dynamodb": {}, "kinesis": {"HTTP": "1.1"}}
     states = {name: node(name, "create", **env) for name, env in services.items()}
-    restart()
+    server.restart("kill")
     for name, env in services.items():
         node(name, "use", states[name], **env)
 
