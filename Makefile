@@ -15,7 +15,13 @@ start: $(VENV)/.run ## serve on 127.0.0.1:4566, state in .perdure/ (DATA_DIR= sw
 	@DATA_DIR="$(DATA_DIR)" GATEWAY_LISTEN="$(LISTEN)" exec $(BIN)/perdure start
 
 test: lint $(VENV)/.dev moto-tests ## check style, types, layers; run all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not long"
+
+clients: $(VENV)/.dev ## run real clients against a server: AWS CLI, SDKs, cdklocal
+	$(BIN)/python -m pytest --durations 0 tests/clients
+
+container-check: ## try the Dockerfile without an engine, in a clean root (root, debootstrap; minutes)
+	$(PYTHON) container/check.py
 
 lint: $(VENV)/.dev ## style, types and layers only
 	$(BIN)/ruff check .
@@ -95,5 +101,5 @@ $(VENV)/.dev: requirements-dev.lock pyproject.toml | $(BIN)/python
 clean: ## remove the virtual environment and caches, never state
 	rm -rf $(VENV) .bench .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
 
-.PHONY: help start test lint format coverage coverage-sweep moto-tests moto-sweep replay-sweep soak \
-	docs bench bench-stall bench-servers lock clean
+.PHONY: help start test clients container-check lint format coverage coverage-sweep moto-tests moto-sweep \
+	replay-sweep soak docs bench bench-stall bench-servers lock clean

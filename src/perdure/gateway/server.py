@@ -25,13 +25,14 @@ from typing import Any
 import uvicorn
 
 from perdure import __version__, ignored, runfile
-from perdure.config import Address, Config, LoadStrategy, SaveStrategy
+from perdure.config import Address, Config, LoadStrategy, SaveStrategy, in_container
 from perdure.engine.core import Engine
 from perdure.engine.quirks import names
 from perdure.engine.services import by_name
 from perdure.errors import ConfigError, ListenError, PerdureError
 from perdure.gateway.app import App
 from perdure.gateway.classify import REGION, Classifier
+from perdure.gateway.container import warning as container_warning
 from perdure.gateway.init_hooks import START_SECONDS, InitHooks, Stage
 from perdure.gateway.internal import Internal
 from perdure.gateway.lifecycle import Lifecycle
@@ -58,6 +59,7 @@ def serve(config: Config) -> None:
     _check_names(config)
     for variable in ignored.found():
         log.info("%s is set and not used: %s", variable.name, variable.why)
+    _warn_of_lost_state(config)
     hooks = InitHooks.from_config(config)
     hooks.run(Stage.BOOT)
     sockets = [_listen(address) for address in config.gateway_listen]
@@ -262,6 +264,14 @@ def _check_names(config: Config) -> None:
 def _reached(listening: socket.socket) -> str:
     """How a client on this machine names a socket that listens."""
     return f"localhost:{listening.getsockname()[1]}"
+
+
+def _warn_of_lost_state(config: Config) -> None:
+    """Say it if what is saved ends with the container."""
+    if config.state_dir is not None and in_container():
+        said = container_warning(config.state_dir)
+        if said is not None:
+            log.warning(said)
 
 
 def _listen(address: Address) -> socket.socket:

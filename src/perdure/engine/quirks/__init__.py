@@ -15,6 +15,7 @@ beside      what moto keeps beside its model becomes part of it
 mails       a sent mail keeps its time, and text and HTML apart
 queues      each pass over a queue's messages reads the clock once
 reads       what a read notes though nobody asks for it is not noted
+stacks      CloudFormation by change sets, and resource types moto leaves out
 speed       work moto repeats in every call though it never changes
 """
 
@@ -35,6 +36,7 @@ from perdure.engine.quirks import (
     queues,
     reads,
     speed,
+    stacks,
     threads,
     tracking,
 )
@@ -47,7 +49,7 @@ def install() -> None:
     doors.install()
     for quirk in (
         *(identity, names, tracking, paging, polling, queues, threads),
-        *(executions, jobs, beside, copies, mails, order, reads, speed),
+        *(executions, jobs, beside, copies, mails, order, reads, stacks, speed),
     ):
         quirk.install()
     outward.install()
