@@ -15,7 +15,7 @@ start: $(VENV)/.run ## serve on 127.0.0.1:4566, state in .perdure/ (DATA_DIR= sw
 	@DATA_DIR="$(DATA_DIR)" GATEWAY_LISTEN="$(LISTEN)" exec $(BIN)/perdure start
 
 test: lint $(VENV)/.dev moto-tests ## check style, types, layers; run all tests
-	$(BIN)/python -m pytest -m "not long"
+	$(BIN)/python -m pytest -m "not long" --numprocesses 2 --dist loadfile
 
 clients: $(VENV)/.dev ## run real clients against a server: AWS CLI, SDKs, cdklocal
 	$(BIN)/python -m pytest --durations 0 tests/clients

@@ -37,12 +37,6 @@ def test_services(node, server):
         node(name, "use", states[name], **env)
 
 
-HTTP2 = pytest.mark.xfail(
-    strict=False, raises=AssertionError, reason="the port speaks neither HTTP/2 nor TLS yet"
-)
-
-
-@HTTP2
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_kinesis_over_http2(node, server, scheme):
     """The Kinesis client, which speaks HTTP/2 of its own, does so plain and over TLS."""
