@@ -48,7 +48,7 @@ docs: $(VENV)/.dev ## generate docs/configuration.md, docs/coverage.md and the t
 soak: $(VENV)/.dev ## kill a busy server 300 times, compare with what it acknowledged (ARGS="--kills 20 --seed 7")
 	$(BIN)/python -m tests.soak.soak $(ARGS)
 
-bench: $(VENV)/.dev ## measure against moto_server and ministack, print ratios
+bench: $(VENV)/.dev ## measure against moto_server and ministack, and what the journal costs; print ratios
 	$(BIN)/python bench/run.py $(ARGS)
 
 bench-stall: $(VENV)/.dev ## measure how long calls wait during a checkpoint of 100,000 items

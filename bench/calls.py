@@ -193,6 +193,19 @@ class Scenario:
             "iam-create-role": lambda: self._roles(count),
         }[name]()
 
+    def batch(self, name: str, count: int) -> list[Step]:
+        """Steps that may run at the same time; a queue they need is made ready before.
+
+        Args:
+            name: Of the call.
+            count: How many; at most ``QUEUE_DEPTH_MAX`` for a queue's calls.
+        """
+        if name == "sqs-send":
+            self._new_queue()
+        elif name == "sqs-receive":
+            self._fill()
+        return list(self.steps(name, count))
+
     def _do(self, service: str, operation: str, **parameters: Any) -> Response:
         response = self._client.call(self._build(service, operation, **parameters))
         _expect_success(response)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from statistics import median, quantiles
 
@@ -25,10 +25,11 @@ class Effort:
     rounds: int
     calls: int
     seconds: float
+    records: int  # in the journal that is recovered
 
 
-FULL = Effort(spawns=5, rounds=7, calls=400, seconds=1.0)
-QUICK = Effort(spawns=2, rounds=3, calls=100, seconds=0.25)
+FULL = Effort(spawns=5, rounds=7, calls=400, seconds=1.0, records=5_000)
+QUICK = Effort(spawns=2, rounds=3, calls=100, seconds=0.25, records=600)
 
 
 @dataclass(slots=True)
@@ -139,14 +140,14 @@ class Bench:
         return elapsed
 
 
-def rounds(benches: Mapping[Peer, Bench], names: tuple[str, ...], effort: Effort) -> None:
+def rounds(benches: Iterable[Bench], names: tuple[str, ...], effort: Effort) -> None:
     """Measure every call against every server, in rounds.
 
     Within a round each call visits every server before the next call starts, and the
     server visited first changes from round to round, so that a slow minute of the
     machine falls on all of them.
     """
-    order = list(benches.values())
+    order = list(benches)
     for bench in order:
         for name in names:
             bench.warm_up(name)

@@ -17,7 +17,7 @@ import tempfile
 import time
 import venv
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from client import Client, MalformedError, Response, TruncatedError
@@ -74,6 +74,13 @@ MINISTACK = Peer(
     note="persistence off, its default",
 )
 PEERS = (PERDURE, MOTO, MINISTACK)
+# Perdure beside itself: what its journal costs.
+FORGETFUL = replace(PERDURE, name="perdure without a state directory", environment=())
+SYNCED = replace(
+    PERDURE,
+    name="perdure that waits for the disk",
+    environment=(*PERDURE.environment, ("JOURNAL_SYNC", "always")),
+)
 
 
 def environment_python(name: str, *pip_arguments: str) -> Path:
@@ -118,12 +125,12 @@ def version_of(peer: Peer, python: str) -> str:
         f"print(getattr(p, '__version__', None) or m.version('{peer.package}'))"
     )
     done = subprocess.run(
-        [python, "-c", code], capture_output=True, text=True, check=True, env=_environment()
+        [python, "-c", code], capture_output=True, text=True, check=True, env=clean_environment()
     )
     return done.stdout.strip()
 
 
-def _environment() -> dict[str, str]:
+def clean_environment() -> dict[str, str]:
     kept = {k: v for k, v in os.environ.items() if k in ("PATH", "HOME", "LANG", "LC_ALL")}
     if (ROOT / "src").is_dir():
         kept["PYTHONPATH"] = str(ROOT / "src")  # Perdure from this checkout, installed or not
@@ -146,12 +153,12 @@ def running(peer: Peer, python: str) -> Iterator[Running]:
     with tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as folder:
         port = free_port()
         filled = {"port": port, "dir": folder}
-        environment = _environment() | {"TMPDIR": folder}
+        environment = clean_environment() | {"TMPDIR": folder}
         if peer.requirement is not None:
             environment.pop("PYTHONPATH", None)
         environment |= {name: value.format(**filled) for name, value in peer.environment}
         command = [python, *(argument.format(**filled) for argument in peer.arguments)]
-        ready = _persistence_ready if peer is PERDURE else _answers
+        ready = persistence_ready if "DATA_DIR" in environment else _answers
         with spawned(command, port, environment, peer.health, cwd=folder, ready=ready) as server:
             yield server
 
@@ -216,7 +223,7 @@ def _answers(response: Response) -> bool:
     return response.status == 200
 
 
-def _persistence_ready(response: Response) -> bool:
+def persistence_ready(response: Response) -> bool:
     """A 200 alone is not enough: the port opens before the state is there."""
     if response.status != 200:
         return False

@@ -9,8 +9,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import journal_page
 from measure import SAMPLE_EVERY, Effort, Series, Start
 from peers import MOTO, PERDURE, Peer
+from tables import markdown_table, number, verdict
 
 RATIO_MIN = 2.0
 READY_S_MAX = 0.6
@@ -76,6 +78,7 @@ def result(
     versions: Mapping[Peer, str],
     starts: Mapping[Peer, Start],
     series: Mapping[Peer, Mapping[str, Series]],
+    journal: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     """Everything measured, as plain JSON."""
     return {
@@ -96,6 +99,7 @@ def result(
             }
             for peer in versions
         },
+        "journal": journal,
     }
 
 
@@ -125,12 +129,12 @@ def rows(found: Mapping[str, Any]) -> list[list[str]]:
             return
         mine = values.get(PERDURE.name)
         ratios = {name: mine / values[name] for name in others if mine and values[name]}
-        row = [label, *(_number(value, form) for value in values.values())]
+        row = [label, *(number(value, form) for value in values.values())]
         if ours:
-            row += [_number(ratios.get(name), ".2f") for name in others]
+            row += [number(ratios.get(name), ".2f") for name in others]
         rate = path[0] == "calls"
         judged = ratios.get(MOTO.name) if rate else mine
-        table.append([*row, target, _verdict(judged, limit, at_least=rate) if target else ""])
+        table.append([*row, target, verdict(judged, limit, at_least=rate) if target else ""])
 
     add("ready, s", ("ready_s",), ".3f", f"<= {READY_S_MAX} s", READY_S_MAX)
     add("idle RSS, MB", ("idle_rss_mb",), ".1f", f"< {IDLE_MB_MAX:.0f} MB", IDLE_MB_MAX)
@@ -149,36 +153,13 @@ def _at(tree: Mapping[str, Any], path: tuple[str, ...]) -> Any:
     return value
 
 
-def _number(value: float | None, form: str) -> str:
-    return "-" if value is None else format(value, form)
+def markdown(found: Mapping[str, Any], stall: Mapping[str, Any] | None) -> str:
+    """The page ``docs/benchmarks.md``.
 
-
-def _verdict(value: float | None, limit: float, *, at_least: bool) -> str:
-    if value is None:
-        return "not measured"
-    return "reached" if (value >= limit if at_least else value <= limit) else "NOT reached"
-
-
-def text_table(table: list[list[str]]) -> str:
-    """Columns aligned with blanks; the first to the left, figures to the right."""
-    widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
-    lines = []
-    for row in table:
-        cells = [row[0].ljust(widths[0])]
-        cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
-        lines.append("  ".join(cells).rstrip())
-    return "\n".join(lines)
-
-
-def markdown_table(table: list[list[str]]) -> str:
-    """The same as a Markdown table."""
-    heading, *body = table
-    rule = ["---", *("---:" for _ in heading[1:])]
-    return "\n".join("| " + " | ".join(row) + " |" for row in [heading, rule, *body])
-
-
-def markdown(found: Mapping[str, Any]) -> str:
-    """The page ``docs/benchmarks.md``."""
+    Args:
+        found: What ``result`` returned, of a whole run.
+        stall: What ``make bench-stall`` wrote at some time; None = it was never run.
+    """
     m = found["machine"]
     versions = "\n".join(
         f"- {name} {server['version']}: {server['note']}"
@@ -199,6 +180,7 @@ def markdown(found: Mapping[str, Any]) -> str:
 Calls are a second on one connection, higher is better; the other rows are better when lower.
 A ratio is Perdure's figure divided by the peer's.
 
+{journal_page.markdown(found["journal"], stall)}
 ## Measured on
 
 - {found["date"]}; {m["cores"]} cores ({m["processor"]}), {m["memory_gb"]} GB, {m["system"]}, \

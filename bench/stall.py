@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import datetime as dt
 import json
 import os
 import selectors
@@ -33,11 +34,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import journal_page
 import peers
-import report
 from calls import Builder
 from client import Client
 from peers import HOME, PERDURE
+from tables import text_table
 
 TABLE = "stall"
 CONNECTIONS = 8
@@ -163,7 +165,7 @@ def server(mode: str, folder: Path) -> Iterator[peers.Running]:
         "SNAPSHOT_LOAD_STRATEGY": "ON_STARTUP",
         "TMPDIR": str(folder),
     }
-    ready = peers._persistence_ready
+    ready = peers.persistence_ready
     with peers.spawned(
         command, port, environment, PERDURE.health, cwd=str(folder), ready=ready
     ) as running:
@@ -235,9 +237,16 @@ def main() -> None:
             shutil.copytree(folder / "prepared", folder / mode)
             found[mode] = measure(mode, folder / mode, options)
     print(f"{options.items:,} items, {options.rate:g} calls/s on {CONNECTIONS} connections")
-    print(report.text_table(_table(found)))
+    result = {
+        "date": dt.datetime.now(dt.UTC).date().isoformat(),
+        "items": options.items,
+        "rate": options.rate,
+        "connections": CONNECTIONS,
+        "modes": {mode: _summary(each) for mode, each in found.items()},
+    }
+    print(text_table(journal_page.stalls(result)))
     RESULT.parent.mkdir(exist_ok=True)
-    RESULT.write_text(json.dumps({m: _summary(f) for m, f in found.items()}, indent=2) + "\n")
+    RESULT.write_text(json.dumps(result, indent=2) + "\n")
 
 
 def _summary(found: Found) -> dict[str, float]:
@@ -249,16 +258,6 @@ def _summary(found: Found) -> dict[str, float]:
             place = min(int(len(seconds) * share), len(seconds) - 1)
             row[f"{what}_{label}_ms"] = seconds[place] * 1e3
     return row
-
-
-def _table(found: dict[str, Found]) -> list[list[str]]:
-    rows = {mode: _summary(each) for mode, each in found.items()}
-    first = next(iter(rows.values()))
-    lines = [
-        [label.replace("_", " "), *(f"{row[label]:,.1f}" for row in rows.values())]
-        for label in first
-    ]
-    return [["", *rows], *lines]
 
 
 def _options() -> argparse.Namespace:

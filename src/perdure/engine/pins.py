@@ -276,6 +276,20 @@ class _ByThread:
         stream = _SCOPE.stream()
         return super().getrandbits(bits) if stream is None else stream.getrandbits(bits)  # type: ignore[misc]
 
+    def choice(self, options: Any) -> Any:
+        """As ``Random.choice``, bit by bit: moto makes 52 of them for one id of a request.
+
+        Only shorter: it asks once who calls, and calls once for each number.
+        """
+        stream = _SCOPE.stream()
+        getrandbits = super().getrandbits if stream is None else stream.getrandbits  # type: ignore[misc]
+        count = len(options)
+        bits = count.bit_length()
+        place = getrandbits(bits)
+        while count and place >= count:
+            place = getrandbits(bits)
+        return options[place]
+
     def seed(self, *arguments: Any, **named: Any) -> None:
         """As ``Random.seed``; a call seeds for itself only."""
         stream = _SCOPE.stream()

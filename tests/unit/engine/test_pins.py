@@ -78,6 +78,21 @@ def test_each_source_of_randomness_follows_from_the_seed(name: str) -> None:
     assert source() not in [*first, source()]
 
 
+@pytest.mark.parametrize("generator", [mock_random, random], ids=["mock_random", "random"])
+def test_a_choice_draws_what_pythons_own_draws(generator: Any) -> None:
+    """It is a shorter way to the same numbers: a journal of before replays alike."""
+    plain = random.Random(PINS.seed)
+    counts = [*range(1, 70), 2**16, 2**16 + 1]
+
+    with running(), pinned(PINS):
+        found = [generator.choice(range(count)) for count in counts]
+
+    assert found == [plain.choice(range(count)) for count in counts]
+    assert {generator.choice("ab") for _ in range(100)} == {"a", "b"}
+    with pytest.raises(IndexError):
+        generator.choice([])
+
+
 @pytest.mark.parametrize("name", CLOCKS)
 def test_each_clock_stands_still_at_the_pin(name: str) -> None:
     """A pinned clock is the pin to the microsecond; afterwards it is the real one."""
