@@ -20,6 +20,7 @@ forgotten with the test.
 
 from __future__ import annotations
 
+import datetime as dt
 import itertools
 import json
 import os
@@ -30,6 +31,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -49,7 +51,7 @@ CONFIG_OF_MOTO = json.loads(json.dumps(default_user_config))
 
 from seen_effects import Effects  # noqa: E402 - the same
 
-from perdure.engine import core, effects, process, special, stores  # noqa: E402 - after moto's defaults were read
+from perdure.engine import core, effects, pins, process, special, stores  # noqa: E402 - after moto's defaults were read
 from perdure.engine.calls import Answer, Call  # noqa: E402
 from perdure.engine.loading import connected  # noqa: E402
 from perdure.engine.lock import ENGINE_LOCK  # noqa: E402
@@ -72,6 +74,8 @@ SHOWN = 120
 PARKED_SECONDS = 0.1
 # Tests that freeze the clock do not mean this one.
 _now, _sleep = time.monotonic, time.sleep
+REAL_TRAVEL = pins._TRAVEL
+NO_TRAVEL = SimpleNamespace(start=lambda: None, stop=lambda: None)
 # What moto answers itself, without a service behind it.
 NOT_A_SERVICE = ("motoapi.amazonaws.com", "169.254.169.254")
 
@@ -125,6 +129,7 @@ class Sweep:
     def attempt(self, call: Call, *, may_park: bool) -> Answer:
         """Run it once, and restart what it touched."""
         with ENGINE_LOCK:
+            yield_to_frozen_clock()
             self.calls += 1
             self.in_call = True
             status = 0
@@ -284,6 +289,13 @@ class Sweep:
             key = StoreKey(stores._module(regions), regions.account_id, region)
             self.held.note(key, store)
         return store
+
+
+def yield_to_frozen_clock() -> bool:
+    """Whether a test has frozen the clock, with a library that suffers no other."""
+    frozen = dt.datetime.__name__ == "FakeDatetime"
+    pins._TRAVEL = NO_TRAVEL if frozen else REAL_TRAVEL
+    return frozen
 
 
 def _look_for_buckets_in_hosts(wanted: bool) -> None:

@@ -9,13 +9,11 @@ written down, a line for each segment (the calls between two resets of moto).
 
 from __future__ import annotations
 
-import datetime as dt
 import json
 import os
 import time
 from contextlib import nullcontext
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
@@ -34,8 +32,6 @@ from perdure.engine.pins import CLOCK, Pins, pinned
 from perdure.engine.quirks.polling import ParkedError
 
 INSTANCE, EPOCH_US = "replay-sweep", 1_700_000_000_000_000
-REAL_TRAVEL = pins._TRAVEL
-NO_TRAVEL = SimpleNamespace(start=lambda: None, stop=lambda: None)
 
 
 class Recorder(moto_plugin.Sweep):
@@ -77,10 +73,7 @@ class Recorder(moto_plugin.Sweep):
 
 
 def _draw() -> Pins:
-    """A test may have frozen the clock, with a library that suffers no other."""
-    frozen = dt.datetime.__name__ == "FakeDatetime"
-    pins._TRAVEL = NO_TRAVEL if frozen else REAL_TRAVEL
-    if frozen:
+    if moto_plugin.yield_to_frozen_clock():
         # Not from the clock that never goes back: some tests look years ahead.
         return Pins(int(time.time() * 1_000_000), int.from_bytes(os.urandom(8)))
     return CLOCK.draw()

@@ -25,7 +25,7 @@ from typing import Any
 import uvicorn
 
 from perdure import __version__, ignored, runfile
-from perdure.config import Address, Config, LoadStrategy, SaveStrategy, in_container
+from perdure.config import Address, Config, LoadStrategy, SaveStrategy, Sync, in_container
 from perdure.engine.core import Engine
 from perdure.engine.quirks import names
 from perdure.engine.services import by_name
@@ -110,8 +110,8 @@ class Server:
         self._stopping = asyncio.Event()
         on_request = config.snapshot_save_strategy is SaveStrategy.ON_REQUEST
         saver = lifecycle.save_before_answer if on_request and lifecycle.enabled else None
-        journaled = config.snapshot_save_strategy is SaveStrategy.JOURNAL and lifecycle.enabled
-        self.pipeline = Pipeline(engine, saver, lifecycle.durable if journaled else None)
+        waits = config.journal_sync is Sync.ALWAYS and lifecycle.enabled
+        self.pipeline = Pipeline(engine, saver, lifecycle.durable if waits else None)
         lifecycle.stopping = self._stopping.is_set
         names.set_default(f"http://{config.public_host or _reached(sockets[0])}")
         self.app = App(
