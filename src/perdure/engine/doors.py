@@ -27,6 +27,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import TracebackType
 from typing import Any, TypeVar
 
 from perdure.engine.imports import after_import
@@ -80,6 +81,37 @@ class _Open:
     recording: Sequence[Passage] | None
 
 
+class Opening:
+    """A context; a class, since a generator costs a microsecond more in every call.
+
+    Attributes:
+        notes: What is noted; complete at the end, also of a body that raises.
+    """
+
+    __slots__ = ("_doors", "_mine", "_outer", "notes")
+
+    def __init__(self, doors: Doors, recording: Sequence[Passage] | None) -> None:
+        """Use ``Doors.open``."""
+        self.notes = CallNotes()
+        self._doors, self._mine = doors, _Open(_thread(), self.notes, recording)
+        self._outer: _Open | None = None
+
+    def __enter__(self) -> CallNotes:
+        self._outer, self._doors._current = self._doors._current, self._mine
+        return self.notes
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._doors._current = self._outer
+        recording, number = self._mine.recording, len(self.notes.doors)
+        if kind is None and recording is not None and number < len(recording):
+            raise DoorMismatchError(number=number, expected=recording[number][0], found=None)
+
+
 class Doors:
     """The doors of the call that runs.  Needs the engine lock."""
 
@@ -97,29 +129,17 @@ class Doors:
         found = self._here()
         return found is not None and found.recording is not None
 
-    @contextmanager
-    def open(self, recording: Sequence[Passage] | None = None) -> Iterator[CallNotes]:
-        """Note what the body does, or hand back what was recorded.
+    def open(self, recording: Sequence[Passage] | None = None) -> Opening:
+        """Note what the body of the returned context does, or hand back what was recorded.
 
         Args:
             recording: ``CallNotes.doors`` of the call that is run again; None for a new one.
-
-        Yields:
-            What is noted; complete at the end, also of a body that raises.
 
         Raises:
             DoorMismatchError: The body does not come to the recorded doors, in their order.
             EscapeError: It would do what only an impure call does.
         """
-        outer, self._current = self._current, _Open(_thread(), CallNotes(), recording)
-        notes = self._current.notes
-        try:
-            yield notes
-        finally:
-            self._current = outer
-        if recording is not None and len(notes.doors) < len(recording):
-            number = len(notes.doors)
-            raise DoorMismatchError(number=number, expected=recording[number][0], found=None)
+        return Opening(self, recording)
 
     @contextmanager
     def aside(self) -> Iterator[None]:

@@ -28,7 +28,7 @@ from urllib.parse import parse_qsl, unquote
 from perdure.engine import process
 from perdure.engine.calls import Call
 from perdure.engine.quirks.identity import known_account
-from perdure.engine.routes import route_of
+from perdure.engine.routes import methods_of, route_of
 from perdure.engine.stores import STORES, table_of
 from perdure.persistence.keys import StoreKey
 
@@ -50,10 +50,19 @@ def is_read(call: Call) -> bool:
     known = reads().get(call.service.name)
     if known is None:
         return False
-    # Most writes name themselves, and need no closer look.
-    if call.operation not in known and not _is_rest(call):
+    # Most writes are known by a name or a method, and need no closer look.
+    if _is_rest(call):
+        if call.method not in _methods_of_reads(call.service.name):
+            return False
+    elif call.operation not in known:
         return False
     return name_of(call) in known and not writes_beside(call)
+
+
+@cache
+def _methods_of_reads(service: str) -> frozenset[str]:
+    """The HTTP methods of a REST service's reads."""
+    return methods_of(service, reads()[service])
 
 
 def name_of(call: Call) -> str | None:
@@ -92,7 +101,10 @@ def _names_an_action(call: Call) -> bool:
     """
     texts = (call.query, call.body.decode("latin-1") if b"=" in call.body else "")
     return not _is_plain(call) or any(
-        ACTION in dict(parse_qsl(text, keep_blank_values=True)) for text in texts if text
+        ACTION in dict(parse_qsl(text, keep_blank_values=True))
+        for text in texts
+        # As it stands or escaped: a text with neither, as most are, is not taken apart.
+        if ACTION in text or "%" in text
     )
 
 

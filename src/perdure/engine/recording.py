@@ -92,11 +92,12 @@ class Recorder:
         is_write = not is_read(call)
         if is_write and not self.journal.room_for(len(call.body) + OVERHEAD_BYTES):
             raise self.journal.no_room()
-        pins, notes = CLOCK.draw(), CallNotes()
+        pins, doors = CLOCK.draw(), DOORS.open()
+        notes = doors.notes
         started = time.perf_counter()
         outcome: str | None = None
         try:
-            with pinned(pins), DOORS.open() as notes:
+            with pinned(pins), doors:
                 answer = run()
             outcome = digest_of(answer)
         except ParkedError as parked:
@@ -201,8 +202,11 @@ def images(touched: set[StoreKey], saved: Mapping[StoreKey, Shares]) -> tuple[Gr
 
 def _is_tied(key: StoreKey, saved: Mapping[StoreKey, Shares]) -> bool:
     """Whether a change of the store may be one of another."""
-    known = [shares[key] for shares in (saved, SHARING.latest) if key in shares]
-    return any(share.stores or share.imports or share.exports for share in known)
+    for shares in (saved, SHARING.latest):
+        share = shares.get(key)
+        if share is not None and (share.stores or share.imports or share.exports):
+            return True
+    return False
 
 
 def _reached(keys: set[StoreKey], saved: Mapping[StoreKey, Shares]) -> set[StoreKey]:

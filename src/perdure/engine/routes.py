@@ -89,6 +89,17 @@ def route_of(call: Call) -> str | None:
     return None if is_tie and call.method not in ("GET", "HEAD") else fitting[0].operation
 
 
+def methods_of(service: str, operations: frozenset[str]) -> frozenset[str]:
+    """The HTTP methods by which a REST service's operations may come."""
+    return frozenset(
+        method
+        for (method, _), templates in _templates(service).items()
+        for template in templates
+        for route in template.routes
+        if route.operation in operations
+    )
+
+
 def _by_length(call: Call) -> list[Template]:
     """Paths with as many segments; a slash at the end may be one too many."""
     templates = _templates(call.service.name)

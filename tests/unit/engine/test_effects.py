@@ -10,7 +10,7 @@ import pytest
 from perdure.engine import effects, process
 from perdure.engine.calls import Call
 from perdure.engine.core import Engine
-from perdure.engine.routes import route_of
+from perdure.engine.routes import methods_of, route_of
 from perdure.engine.services import all_services, by_name, has_operation
 
 ACCOUNT = "111111111111"
@@ -185,6 +185,14 @@ def test_a_route_agrees_with_the_router_of_moto(service: str) -> None:
         path, _, query = LABEL.sub("x1", operation.http["requestUri"]).partition("?")
         call = rest(service, operation.http["method"], path, query)
         assert route_of(call) in (None, operation_name(call)), name
+
+
+def test_the_methods_of_operations_are_the_models() -> None:
+    """What comes by another method than a service's reads do is a write without a closer look."""
+    some = frozenset({"GetObject", "HeadObject", "SelectObjectContent"})
+
+    assert methods_of("s3", some) == {"GET", "HEAD", "POST"}
+    assert methods_of("s3", frozenset({"PutObject"})) == {"PUT"}
 
 
 def test_a_call_with_an_issued_key_is_a_write() -> None:
