@@ -45,6 +45,9 @@ docs: $(VENV)/.dev ## generate docs/configuration.md, docs/coverage.md and the t
 	$(BIN)/python -m perdure.engine.coverage
 	$(BIN)/python -m perdure.engine.services
 
+crash-sweep: $(VENV)/.dev moto-tests ## 2,000 of moto's tests with a crash and a recovery after every call
+	$(BIN)/python -m tests.coverage.crash_sweep --moto $(MOTO) $(ARGS)
+
 soak: $(VENV)/.dev ## kill a busy server 300 times, compare with what it acknowledged (ARGS="--kills 20 --seed 7")
 	$(BIN)/python -m tests.soak.soak $(ARGS)
 
@@ -102,4 +105,4 @@ clean: ## remove the virtual environment and caches, never state
 	rm -rf $(VENV) .bench .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
 
 .PHONY: help start test clients container-check lint format coverage coverage-sweep moto-tests moto-sweep \
-	replay-sweep soak docs bench bench-stall bench-servers lock clean
+	replay-sweep crash-sweep soak docs bench bench-stall bench-servers lock clean

@@ -104,8 +104,8 @@ class Results:
 class Runner:
     """Runs parts of moto's tests in processes of their own."""
 
-    def __init__(self, moto_dir: Path, work: Path, jobs: int) -> None:
-        self.moto_dir, self.work, self.jobs = moto_dir, work, jobs
+    def __init__(self, moto_dir: Path, work: Path, jobs: int, plugin: str = "moto_plugin") -> None:
+        self.moto_dir, self.work, self.jobs, self.plugin = moto_dir, work, jobs, plugin
         work.mkdir(parents=True, exist_ok=True)
 
     def run(self, shards: list[list[str]], *, plain: bool) -> Results:
@@ -149,7 +149,7 @@ class Runner:
 
     def _command(self, tests: list[str], record: Path, *, plain: bool) -> list[str]:
         return [
-            *(sys.executable, "-m", "pytest", "-p", "moto_plugin", "-p", "no:cacheprovider"),
+            *(sys.executable, "-m", "pytest", "-p", self.plugin, "-p", "no:cacheprovider"),
             *("-q", "--tb=short", "-W", "ignore", "-o", "addopts=", f"--timeout={TEST_SECONDS}"),
             *("--ignore-glob=**/test_server.py", "--continue-on-collection-errors"),
             f"--sweep-record={record}",
