@@ -104,7 +104,6 @@ class Capture:
             self.refuse_dangling()
         # It is captured at this instant: what changes it from here on is new.
         STORES.dirty -= self.left
-        STORES.untied -= self.left
 
     def more(self, wanted: set[StoreKey]) -> None:
         """Capture these as well, at the same instant; the end is ``refuse_dangling``."""
@@ -161,6 +160,8 @@ class Capture:
                 SHARING.set_home(move.number, move.after)
         for key in apart:
             self.result.graphs.pop(key, None)
+        # Only now: a child that failed would have told nobody what they share.
+        STORES.untied -= apart
         for key, error in failed.items():
             self.fail(key, error)
         return True

@@ -200,6 +200,14 @@ class Engine:
         STORES.revived = False
         return set(touched)
 
+    def note_visits(self) -> None:
+        """Write into IAM when keys were last used: before a cut, else it would miss that.
+
+        Needs the engine lock.
+        """
+        if process.VISITS:
+            write_visits()
+
     def changed(self) -> set[StoreKey]:
         """Living stores that may have changed since ``capture``.  Needs the engine lock.
 

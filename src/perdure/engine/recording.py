@@ -101,7 +101,9 @@ class Recorder:
                 answer = run()
             outcome = digest_of(answer)
         except ParkedError as parked:
-            outcome = PARKED if parked.changed else None
+            # An attempt that noted when its key was used has changed that.
+            used = call.access_key in process.VISITS
+            outcome = PARKED if parked.changed or used else None
             raise
         except QuarantinedError:
             # Once its store is repaired the call would run on; it was refused.
@@ -111,7 +113,7 @@ class Recorder:
             outcome = failure_of(error)
             raise
         finally:
-            if is_write:
+            if is_write and not notes.impure:
                 self.seconds += time.perf_counter() - started
             self._note_ties(touched)
             if notes.impure:

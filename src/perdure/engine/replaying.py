@@ -16,7 +16,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from perdure.engine import process
+from moto.core.base_backend import BaseBackend
+
+from perdure.engine import process, runtimes
 from perdure.engine.calls import Call
 from perdure.engine.dispatch import dispatch
 from perdure.engine.doors import DOORS, DivergenceError
@@ -31,7 +33,7 @@ from perdure.engine.recording import PARKED, digest_of, failure_of
 from perdure.engine.services import by_name
 from perdure.engine.sharing import SHARING
 from perdure.engine.stores import STORES, QuarantinedError
-from perdure.errors import CorruptionError
+from perdure.errors import CorruptionError, LoadError
 from perdure.persistence import statefile
 from perdure.persistence.keys import StoreKey
 from perdure.persistence.reader import Reader
@@ -69,6 +71,10 @@ class Replayer:
         self.loader, self.shares = loader, shares
         self.loader.replaying = True
         self._images: dict[StoreKey, tuple[StateFile, Path]] = {}
+        # Dropped, and not loaded yet: others may point to what is left of them.
+        self._vacated: set[StoreKey] = set()
+        # What could not be finished at the end, by store.
+        self.troubles: dict[StoreKey, str] = {}
         self._fetch, loader.fetch = loader.fetch, self._fetch_image
 
     def call(self, record: CallRecord) -> Divergence | None:
@@ -77,8 +83,12 @@ class Replayer:
         Returns:
             None if it answered as it did then.  A call that needs a store which is set
             aside is a divergence, too: what it changed elsewhere may be missing.
+
+        Raises:
+            LoadError: An image before it cannot be loaded.
         """
         CLOCK.advance(record.clock_us)
+        self._load_vacated()
         request = record.request
         name = f"{request.get('service')} {request.get('operation')}"
         with running() as touched:
@@ -156,7 +166,22 @@ class Replayer:
         for key in found.keys() & STORES.quarantined.keys():
             del STORES.quarantined[key]  # an image is a whole store
         STORES.unloaded |= found.keys()
+        self._vacated |= gone | found.keys()
         SHARING.forget_homes(gone)
+
+    def _load_vacated(self) -> None:
+        """Load what was dropped: a store that points to one looks nothing up.
+
+        Raises:
+            LoadError: An image cannot be loaded.  Its store's file is older, so nothing
+                safe is left to go on with.
+        """
+        for key in sorted(self._vacated):
+            if key in STORES.unloaded:
+                self.loader.load(key)
+            if key in STORES.quarantined and key in self._images:
+                raise LoadError(str(key), f"its after-image: {STORES.quarantined[key]}")
+        self._vacated.clear()
 
     def _fetch_image(self, key: StoreKey) -> tuple[StateFile, Path]:
         return self._images[key] if key in self._images else self._fetch(key)
@@ -165,17 +190,27 @@ class Replayer:
         """Load the images nobody asked for, and end what cannot go on.
 
         Returns:
-            Stores that were changed by that.
+            Stores that were changed by that.  What could not be ended is as it was, and
+            stands in ``troubles``.
+
+        Raises:
+            LoadError: An image cannot be loaded.
         """
-        for key in sorted(self._images):
-            if key in STORES.unloaded:
-                self.loader.load(key)
+        self._load_vacated()
         self.loader.replaying = False
         self.loader.fetch = self._fetch
         with running() as touched:
-            self.loader.revive(dict(STORES.living()))
-        STORES.revived = False
+            for key, store in list(STORES.living()):
+                self._end(key, store)
         return set(touched)
+
+    def _end(self, key: StoreKey, store: BaseBackend) -> None:
+        try:
+            if runtimes.revive(key, store):
+                STORES.touch(key)
+        except (Exception, QuarantinedError) as error:  # noqa: BLE001 - moto's methods run
+            # Its state is all there; to set it aside would be to lose what was replayed.
+            self.troubles[key] = f"what ran in it could not be ended: {error!r}"
 
 
 def call_of(record: CallRecord) -> Call:

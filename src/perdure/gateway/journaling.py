@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 REPLAY_SECONDS_MAX = 1.0
 JOURNAL_BYTES_MAX = 64 << 20
 RECORDS_MAX = 20_000
-# What a checkpoint may need while the journal it will retire is still there.
+# What a checkpoint may need at least, while the journal it will retire is still there.
 HEADROOM_BYTES = 16 << 20
 
 
@@ -52,7 +52,7 @@ class Journaling:
         self._tail: Tail | None = None
         # Since the last cut: when the first record came, and what replay would take.
         self._since: float | None = None
-        self._cut_seconds = 0.0
+        self._cut_seconds = self._marked_seconds = 0.0
 
     # ------------------------------------------------------------------ start
 
@@ -120,7 +120,7 @@ class Journaling:
             self.recovery.last_lsn,
             self.recovery.seconds,
         )
-        if self.recovery.divergences:
+        if self.recovery.divergences or self.recovery.lost:
             self._keep_aside()
         return changed
 
@@ -170,7 +170,7 @@ class Journaling:
         """
         if self.journal is None:
             return None
-        self._cut_seconds, self._since = self._replay_seconds, None
+        self._marked_seconds = self._replay_seconds
         lsn = self.journal.append(MARK, ())
         return lsn, self.journal.active_first
 
@@ -198,7 +198,11 @@ class Journaling:
     def after_publish(self, cut: Lsn) -> None:
         """Retire what the checkpoint holds."""
         if self.journal is not None:
+            # Here, not at the mark: a checkpoint that failed is due again at once.
+            self._cut_seconds, self._since = self._marked_seconds, None
             self.journal.retire(cut)
+            files = self._opened()[1].entries
+            self.journal.headroom_bytes = max(HEADROOM_BYTES, sum(file.bytes for file in files))
 
     @property
     def _replay_seconds(self) -> float:

@@ -34,9 +34,10 @@ from perdure.engine import coverage
 from perdure.engine.core import Engine, stores_by_state
 from perdure.engine.forked import ChildError, UndecidedError
 from perdure.engine.lock import ENGINE_LOCK
+from perdure.engine.stores import QuarantinedError
 from perdure.errors import CaptureError, LoadError, NotRestoredError, PerdureError, StateError
 from perdure.gateway import cuts
-from perdure.gateway.journaling import Journaling
+from perdure.gateway.journaling import Journaling, die
 from perdure.persistence.checkpoint import Checkpointer
 from perdure.persistence.directory import Directory, open_directory
 from perdure.persistence.files import Files
@@ -49,6 +50,8 @@ log = logging.getLogger(__name__)
 # How often it is looked whether a checkpoint is due; after one that failed, when again.
 DUE_SECONDS = 0.1
 AGAIN_SECONDS = 5.0
+# The same where a store cannot be captured: that seldom mends itself.
+UNSAVED_SECONDS = 60.0
 
 
 @dataclass(slots=True)
@@ -82,6 +85,8 @@ class Lifecycle:
         # Under MANUAL loading, until something is loaded: what is in memory is all
         # there is, and a save sets the files on disk aside.
         self._detached = False
+        # Reset, and not dropped from the checkpoint yet: a save failed.
+        self._dropped: frozenset[StoreKey] = frozenset()
         self._journaling = Journaling(config, engine, self._report_lost)
         self.stopping: Callable[[], bool] = lambda: False
 
@@ -153,7 +158,9 @@ class Lifecycle:
                 self._make_known()
                 self._recover()
         self._restored = True
-        if not self._detached:
+        if self._detached:
+            self._say_detached()
+        else:
             self._settle()
         if self.phase == "initializing":
             self.phase = "initialized"
@@ -211,11 +218,12 @@ class Lifecycle:
             if not self._journaling.is_due():
                 continue
             try:
-                await asyncio.to_thread(self.save, by_itself=True)
+                saved = await asyncio.to_thread(self.save, by_itself=True)
+                await asyncio.sleep(UNSAVED_SECONDS if saved.failed else 0)
             except StateError as error:
                 log.error("no checkpoint was made: %s (%s)", error, error.hint)  # noqa: TRY400
                 await asyncio.sleep(AGAIN_SECONDS)
-            except Exception:
+            except (Exception, QuarantinedError):
                 log.exception("no checkpoint was made; the journal holds what it would have held")
                 await asyncio.sleep(AGAIN_SECONDS)
 
@@ -283,7 +291,7 @@ class Lifecycle:
             log.warning(self.reason)
 
     def _save(self, *, everything: bool, dropped: frozenset[StoreKey] = frozenset()) -> Saved:
-        save = partial(self._save_once, everything=everything, dropped=dropped)
+        save = partial(self._save_once, everything=everything, dropped=dropped | self._dropped)
         try:
             return save(apart=not self._hurry.is_set())
         except ChildError as error:
@@ -294,6 +302,7 @@ class Lifecycle:
 
     def _save_once(self, *, everything: bool, apart: bool, dropped: frozenset[StoreKey]) -> Saved:
         with ENGINE_LOCK:
+            self.engine.note_visits()
             process = self.engine.capture_process()
             wanted = self.engine.living() if everything else self.engine.changed()
             behind = self._journaling.is_behind()
@@ -319,6 +328,12 @@ class Lifecycle:
             self._publishing |= taken.keys
         try:
             cut = taken.complete(self._hurry)
+            if taken.failed and self.journal is not None and not dropped:
+                # The journal says what these became, and a checkpoint would retire it.
+                with ENGINE_LOCK:
+                    self.engine.changed_again(taken.keys)
+                taken.discard()
+                return Saved([], taken.failed)
             self._journaling.before_publish()
             if self._detached:
                 self._journaling.keep_tail()
@@ -380,16 +395,18 @@ class Lifecycle:
         """
         with self._saving, ENGINE_LOCK:
             if self.journal is not None:
-                # What is on disk is what is in memory: a record of the journal is as
-                # much state as a state file.
-                self._save(everything=False)
+                # A record of the journal is as much state on disk as a state file.
+                for failure in self._save(everything=False).failed.values():
+                    raise failure
             process = self.checkpointer.read_process()
             if module is None or self._detached:
                 self.engine.forget_all()
                 self._make_known(process)
                 if self._detached:
-                    self._detached = False
+                    # Half a replay must never be saved over the whole tail.
+                    self._restored = self._detached = False
                     self._recover()
+                    self._restored = True
                 wanted = set(self.checkpointer.manifest.stores)
             else:
                 wanted = self.engine.reload(module)
@@ -417,10 +434,24 @@ class Lifecycle:
             else:
                 aside = self.engine.reset(module)
             if self.enabled:
-                # One checkpoint: what belongs to no store was reset with it.
-                self._save(everything=False, dropped=frozenset(aside))
+                self._save_reset(frozenset(aside))
                 if not self.engine_quarantine():
                     self.phase, self.reason = "initialized", None
+
+    def _save_reset(self, aside: frozenset[StoreKey]) -> None:
+        """One checkpoint: what belongs to no store was reset, too.  Needs the engine lock.
+
+        If it cannot be made, a journal ends with it: no record says what was reset, so
+        nothing may be written behind it.
+        """
+        self._dropped |= aside
+        try:
+            self._save(everything=False, dropped=self._dropped)
+        except PerdureError as error:
+            if self.journal is not None:
+                die(error)
+            raise
+        self._dropped = frozenset()
 
     @property
     def _last_id(self) -> int:

@@ -119,7 +119,9 @@ def _replay(
         if time.monotonic() - said > PROGRESS_SECONDS:
             said = time.monotonic()
             log.info("replayed %d records, up to LSN %d", recovery.replayed, record.lsn)
-    return replayer.finish()
+    changed = replayer.finish()
+    recovery.lost |= replayer.troubles
+    return changed
 
 
 @contextmanager

@@ -29,7 +29,7 @@ from perdure.config import Address, Config, LoadStrategy, SaveStrategy, Sync, in
 from perdure.engine.core import Engine
 from perdure.engine.quirks import names
 from perdure.engine.services import by_name
-from perdure.errors import ConfigError, ListenError, PerdureError
+from perdure.errors import ConfigError, ListenError, LoadError, PerdureError
 from perdure.gateway.app import App
 from perdure.gateway.classify import REGION, Classifier
 from perdure.gateway.container import warning as container_warning
@@ -187,6 +187,13 @@ class Server:
             self.lifecycle.phase, self.lifecycle.reason = "error", str(error)
             log.error("%s (%s)", error, error.hint)  # noqa: TRY400 - expected, no traceback
             self.failure = error
+            self.stop()
+            return
+        except Exception as error:
+            # Our own mistake; else nobody would ever be let in, nor told why.
+            log.exception("the state could not be restored")
+            self.failure = LoadError("(all)", repr(error))
+            self.lifecycle.phase, self.lifecycle.reason = "error", str(self.failure)
             self.stop()
             return
         await asyncio.wait([starting], timeout=START_SECONDS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,10 @@ from perdure.engine.core import Engine
 from perdure.engine.lock import waiting
 from perdure.engine.quirks.polling import ParkedError
 from perdure.engine.stores import STORES, QuarantinedError
-from perdure.errors import NoRoomError
+from perdure.errors import LoadError, NoRoomError
 from perdure.persistence.keys import Lsn, StoreKey
-from perdure.persistence.record import CALL, IMAGES, decode_call, decode_images
+from perdure.persistence.record import CALL, IMAGES, decode_call, decode_images, encode_images
+from perdure.persistence.statefile import decode, encode
 
 PATH = Path("journal")
 ROLE = "arn:aws:iam::000000000000:role/r"
@@ -89,7 +91,7 @@ class Twice:
                     diverged.append(found)
             else:
                 replayer.images(decode_images(payload, path=PATH), path=PATH)
-        self.changed = replayer.finish()
+        self.changed, self.troubles = replayer.finish(), replayer.troubles
         return diverged
 
 
@@ -307,3 +309,66 @@ def test_nothing_is_recorded_after_a_stop(twice: Twice) -> None:
 
     assert twice.log.records == []
     assert lock.before_wait is lock.nothing
+
+
+def test_a_store_that_points_to_a_dropped_one_changes_the_loaded_one(twice: Twice) -> None:
+    """A call that reaches a store without a look-up is replayed into its image."""
+    twice.run(form_call("autoscaling", "CreateLaunchConfiguration", **LAUNCH))
+    twice.run(form_call("autoscaling", "CreateAutoScalingGroup", **GROUP))
+    twice.engine.recorder.step({key("ec2")}, "a test")
+    capacity = {"AutoScalingGroupName": "g", "DesiredCapacity": "2"}
+    twice.run(form_call("autoscaling", "SetDesiredCapacity", **capacity))
+
+    assert twice.replay() == []
+
+    instances = twice.run(form_call("ec2", "DescribeInstances")).body
+    assert instances.count(b"<instanceId>") == 2
+
+
+LAUNCH = {
+    "LaunchConfigurationName": "l",
+    "ImageId": "ami-12c6146b",
+    "InstanceType": "t2.micro",
+}
+GROUP = {
+    "AutoScalingGroupName": "g",
+    "LaunchConfigurationName": "l",
+    "MinSize": "0",
+    "MaxSize": "4",
+    "DesiredCapacity": "0",
+    "AvailabilityZones.member.1": "us-east-1a",
+}
+
+
+def test_what_cannot_be_ended_is_kept_and_told(
+    twice: Twice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A revival that fails costs no store what was replayed."""
+    twice.json("sqs", "CreateQueue", QueueName="q")
+
+    def fail(where: StoreKey, _: Any) -> bool:
+        if where.module == "sqs":
+            raise RuntimeError("a mistake of moto's")
+        return False
+
+    monkeypatch.setattr("perdure.engine.replaying.runtimes.revive", fail)
+    assert twice.replay() == []
+
+    assert twice.troubles.keys() == {key("sqs")}
+    assert len(twice.json("sqs", "ListQueues")["QueueUrls"]) == 1
+
+
+def test_an_image_that_cannot_be_loaded_ends_the_recovery(twice: Twice) -> None:
+    """Its store's file is older: nothing safe is left to go on with."""
+    twice.json("sqs", "CreateQueue", QueueName="q")
+    twice.engine.recorder.step({key("sqs")}, "a test")
+    kind, payload = twice.log.records[-1]
+    found = decode_images(payload, path=PATH)
+    ((where, data), *others) = found.stores
+    state = decode(data, path=PATH)
+    graph = replace(state.graph, payload=b"\x80\x05K\x01.")
+    spoilt = replace(found, stores=((where, encode(replace(state, graph=graph))), *others))
+    twice.log.records[-1] = kind, b"".join(encode_images(spoilt))
+
+    with pytest.raises(LoadError, match="its after-image"):
+        twice.replay()

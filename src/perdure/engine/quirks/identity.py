@@ -17,7 +17,7 @@ from moto.core.responses import BaseResponse
 
 from perdure.engine.imports import after_import
 from perdure.engine.process import ACCOUNTS_BY_KEY, VISITS
-from perdure.engine.stores import STORES
+from perdure.engine.stores import STORES, QuarantinedError
 from perdure.persistence.keys import StoreKey
 
 ACCOUNT, REGION, KEY = "perdure.account", "perdure.region", "perdure.key"
@@ -93,7 +93,10 @@ def write_visits() -> set[tuple[str, str]]:
         partition = iam.get_partition(region)
         if StoreKey("iam", account, partition) in STORES.quarantined:
             continue  # its keys cannot be seen, so nobody misses it
-        store = iam.iam_backends[account][partition]
+        try:
+            store = iam.iam_backends[account][partition]
+        except QuarantinedError:
+            continue  # as above; only its load could tell
         written.add((account, partition))
         key = store.access_keys.get(access_key)
         if key is None:
