@@ -30,13 +30,16 @@ def check(directory: StateDir, *, as_json: AsJson = False) -> None:
     leaves it (the next start cuts that); with 30 when something is damaged.  Payloads are
     compared with their checksums; whether the engine can load them, only a start proves.
     """
-    from perdure.engine.fingerprint import fingerprint
+    from perdure.engine.fingerprint import ENVIRONMENT, fingerprint
     from perdure.persistence.check import check_directory
 
     any_region = settings.load().allow_nonstandard_regions
     with output.spinner(f"checking {directory}"):
         report = check_directory(
-            directory, _versions(), fingerprint=fingerprint(any_region=any_region)
+            directory,
+            _versions(),
+            fingerprint=fingerprint(any_region=any_region),
+            environment=ENVIRONMENT,
         )
     if as_json:
         output.emit(report.to_json())

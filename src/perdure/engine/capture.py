@@ -17,15 +17,14 @@ as those belong to objects in memory.  ``finish_apart`` tells, ``take_over`` doe
 
 from __future__ import annotations
 
-import gc
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from perdure.engine.costs import COSTS
+from perdure.engine.heap import no_collections
 from perdure.engine.policy import POLICY, state_of
 from perdure.engine.sharing import SHARING
 from perdure.engine.stores import STORES
@@ -167,7 +166,9 @@ class Capture:
         return True
 
     def _settle(self, todo: set[StoreKey]) -> None:
-        with _no_collections():
+        # Writing makes short-lived tuples by the million; each would count towards a
+        # collection that walks the whole heap.
+        with no_collections():
             for _ in range(ROUNDS_MAX):
                 self.write_all(todo)
                 todo = self.called_for() - self.result.failed.keys() - self.left
@@ -381,16 +382,3 @@ def capture(wanted: set[StoreKey], saved: Mapping[StoreKey, Shares]) -> Captured
     work = Capture(saved)
     work.begin(wanted, budget_seconds=None)
     return work.result
-
-
-@contextmanager
-def _no_collections() -> Iterator[None]:
-    # Writing makes short-lived tuples by the million; each would count towards a
-    # collection that walks the whole heap.
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collecting:
-            gc.enable()

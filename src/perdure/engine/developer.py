@@ -20,7 +20,7 @@ from __future__ import annotations
 import base64
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 from perdure.engine.core import Engine
 from perdure.engine.lock import ENGINE_LOCK, running
@@ -31,6 +31,7 @@ from perdure.persistence.keys import StoreKey
 
 # LocalStack's: a real one would be taken for a message that was received.
 RECEIPT_HANDLE = "SQS/BACKDOOR/ACCESS"
+Result = TypeVar("Result")
 
 
 def administer(
@@ -44,11 +45,26 @@ def administer(
     with running() as touched:
         engine.calls += 1
         try:
-            result = run(name, arguments)
-            engine.step(f"{name} by a developer endpoint")
-            return result, frozenset(touched)
+            return run(name, arguments), frozenset(touched)
         finally:
+            # Also where it failed: what it changed before that is state, too.
             engine.last_touched = touched
+            engine.step(f"{name} by a developer endpoint")
+
+
+def look(engine: Engine, read: Callable[[], Result]) -> Result:
+    """Do one of the reads below.
+
+    A load may end what ran in a store, which is a change: it is written down, as
+    ``Engine.load`` does, before anything of it is shown.
+    """
+    with running():
+        try:
+            return read()
+        finally:
+            if STORES.revived:
+                STORES.revived = False
+                engine.step("a load that ended what ran")
 
 
 def run(name: str, arguments: dict[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import os
 import sys
 from functools import cache
 from hashlib import blake2b
+from importlib import metadata
 from pathlib import Path
 
 import moto
@@ -20,6 +21,9 @@ from perdure import __version__
 # Where moto's threads send their calls: answers do not show it.
 NOT_SHOWN = frozenset({"MOTO_PORT", "MOTO_ALLOW_NONEXISTENT_REGION"})
 
+# Those that come from the environment: another shell has others than the server will.
+ENVIRONMENT = frozenset({"any_region", "settings"})
+
 
 def fingerprint(*, any_region: bool) -> dict[str, str]:
     """Name and value of everything that does; texts that can be compared and shown."""
@@ -27,6 +31,9 @@ def fingerprint(*, any_region: bool) -> dict[str, str]:
     return {
         "perdure": __version__,
         "moto": moto.__version__,
+        # Whose data and whose parsing of requests stand in answers.
+        "botocore": metadata.version("botocore"),
+        "werkzeug": metadata.version("werkzeug"),
         "python": f"{sys.version_info.major}.{sys.version_info.minor}",
         "engine": _sources(),
         "any_region": str(any_region).lower(),

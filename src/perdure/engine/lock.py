@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from perdure.engine.doors import DOORS, note_impure
@@ -101,13 +101,11 @@ def wait_for(event: Any, seconds: float | None = None) -> bool:
     """
     if not event.is_set():
         note_impure(LET_OTHERS)  # may raise, so before anything is held
-    condition = event._cond
-    condition.acquire()
-    if event.is_set():
-        condition.release()
-        return True
-    with waiting():
-        try:
+    with ExitStack() as mine:
+        # However this ends, also where ``waiting`` raises; and no later than the wait.
+        condition = event._cond
+        mine.enter_context(condition)
+        if event.is_set():
+            return True
+        with waiting(), mine:
             return bool(condition.wait(seconds))
-        finally:
-            condition.release()

@@ -7,6 +7,7 @@ when the module is imported, so that a start does not import services for it.
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,23 +15,26 @@ from types import ModuleType
 from typing import Any
 
 from perdure.engine.imports import after_import
+from perdure.errors import LoadError
 from perdure.persistence.keys import StoreKey
 
+ACCOUNTS = "accounts_by_key"
 PROCESS_KEY = StoreKey("process", "all", "all")
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One value outside all stores."""
+    """One value outside all stores; ``kind`` is its exact type."""
 
     name: str
     module: str
     reason: str
+    kind: type
     get: Callable[[Any], Any]
     put: Callable[[Any, Any], None]
 
 
-def _attribute(name: str, module: str, path: str, reason: str) -> Row:
+def _attribute(name: str, module: str, path: str, reason: str, kind: type = int) -> Row:
     *owner, last = path.split(".")
 
     def holder(found: Any) -> Any:
@@ -42,6 +46,7 @@ def _attribute(name: str, module: str, path: str, reason: str) -> Row:
         name,
         module,
         reason,
+        kind,
         lambda found: getattr(holder(found), last),
         lambda found, value: setattr(holder(found), last, value),
     )
@@ -49,14 +54,14 @@ def _attribute(name: str, module: str, path: str, reason: str) -> Row:
 
 def _update(name: str, module: str, path: str, reason: str) -> Row:
     """A dict that others hold too: its content is replaced, not the dict."""
-    row = _attribute(name, module, path, reason)
+    row = _attribute(name, module, path, reason, dict)
 
     def put(found: Any, value: dict[Any, Any]) -> None:
         target = row.get(found)
         target.clear()
         target.update(value)
 
-    return Row(name, module, reason, lambda found: dict(row.get(found)), put)
+    return Row(name, module, reason, dict, lambda found: dict(row.get(found)), put)
 
 
 # Issued to users, asked about by the gateway; kept here so that it is state too.
@@ -118,16 +123,21 @@ def capture() -> dict[str, Any]:
         module = sys.modules.get(row.module)
         if module is not None:
             values[row.name] = row.get(module)
-    values["accounts_by_key"] = dict(ACCOUNTS_BY_KEY)
+    values[ACCOUNTS] = dict(ACCOUNTS_BY_KEY)
     return values
 
 
 def install(values: dict[str, Any]) -> None:
-    """Put values back, now or when their module is imported."""
+    """Put values back, now or when their module is imported.
+
+    Raises:
+        LoadError: A value is of another type than ``capture`` gives; nothing was changed.
+    """
+    _check(values)
     _waiting.clear()
     values = dict(values)
     ACCOUNTS_BY_KEY.clear()
-    ACCOUNTS_BY_KEY.update(values.pop("accounts_by_key", {}))
+    ACCOUNTS_BY_KEY.update(values.pop(ACCOUNTS, {}))
     VISITS.clear()
     for row in ROWS:
         value = values.get(row.name, _initial.get(row.name))
@@ -137,6 +147,25 @@ def install(values: dict[str, Any]) -> None:
                 row.put(module, value)
         elif row.name in values:
             _waiting[row.name] = values[row.name]
+
+
+def _check(values: Any) -> None:
+    """A file may be a stranger's: its classes are safe, its values still anything."""
+    if not isinstance(values, dict):
+        raise _refusal("its values", dict, values)
+    kinds = {row.name: row.kind for row in ROWS} | {ACCOUNTS: dict}
+    for name, kind in kinds.items():
+        # By type: a bool is an int to Python.
+        if name in values and type(values[name]) is not kind:
+            raise _refusal(name, kind, values[name])
+    for part in itertools.chain(*values.get(ACCOUNTS, {}).items()):
+        if not isinstance(part, str):
+            raise _refusal(f"a part of {ACCOUNTS}", str, part)
+
+
+def _refusal(name: str, kind: type, found: object) -> LoadError:
+    reason = f"{name}: expected {kind.__name__}, found {type(found).__name__}"
+    return LoadError(str(PROCESS_KEY), reason)
 
 
 def reset(module: str) -> None:

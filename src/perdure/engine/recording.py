@@ -151,6 +151,10 @@ class Recorder:
         )
         self.journal.append(CALL, parts)
 
+    def forget_images(self) -> None:
+        """A cut was marked: replay starts behind it, and sees no image from before."""
+        self._imaged.clear()
+
     def step(self, touched: Iterable[StoreKey], reason: str) -> None:
         """Append after-images of what changed outside of a call that can be run again.
 

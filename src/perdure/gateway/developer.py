@@ -19,7 +19,7 @@ import re
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
 from starlette.requests import Request
@@ -40,6 +40,7 @@ ARN = re.compile(r"arn:[^:]+:sns:(?P<region>[a-z0-9-]+):(?P<account>\d{12}):.+")
 DOMAIN_QUEUE = re.compile(r"(?:(?P<region>[a-z0-9-]+)\.)?queue\.")
 STANDARD_QUEUE = re.compile(r"sqs\.(?P<region>[a-z0-9-]+)\.")
 TRUE = ("1", "true")
+Result = TypeVar("Result")
 
 # An element's name and its text or its children, as XML has them.
 Node = tuple[str, "str | list[Node]"]
@@ -101,8 +102,8 @@ class Developer:
             for flag, name in (("invisible", "ShowInvisible"), ("delayed", "ShowDelayed"))
         }
         try:
-            found = await asyncio.to_thread(
-                developer.queue_messages, account, region, queue, **flags
+            found = await self._look(
+                lambda: developer.queue_messages(account, region, queue, **flags)
             )
         except QuarantinedError as error:
             name = "ServiceUnavailable"
@@ -168,9 +169,15 @@ class Developer:
 
     async def _read(self, read: Callable[[], dict[str, Any]]) -> Response:
         try:
-            return JSONResponse(await asyncio.to_thread(read))
+            return JSONResponse(await self._look(read))
         except QuarantinedError as error:
             return _set_aside(error)
+
+    async def _look(self, read: Callable[[], Result]) -> Result:
+        """What a read gives, once all that it can show is as durable as an answer."""
+        found = await asyncio.to_thread(developer.look, self.engine, read)
+        await self.lifecycle.durable()
+        return found
 
     async def _change(
         self, name: str, arguments: dict[str, Any], *, is_answered: bool = False

@@ -12,14 +12,16 @@ import logging
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 from perdure.config import Config, RecoveryPolicy
 from perdure.engine.core import Engine
+from perdure.engine.lock import ENGINE_LOCK
 from perdure.engine.recording import Lost
 from perdure.errors import ForeignTailError, PerdureError
-from perdure.gateway.recovery import Recovery, replay, report_of
+from perdure.gateway.recovery import Recovery, replay
 from perdure.persistence.checkpoint import Checkpointer
 from perdure.persistence.directory import Directory
 from perdure.persistence.journal import Journal
@@ -50,8 +52,10 @@ class Journaling:
         self._directory: Directory | None = None
         self._checkpointer: Checkpointer | None = None
         self._tail: Tail | None = None
-        # Since the last cut: when the first record came, and what replay would take.
+        # When ``is_due`` first saw that there are records behind the last cut; None = it
+        # has not yet.
         self._since: float | None = None
+        # What all recorded calls had taken to run at the last cut, and at the last mark.
         self._cut_seconds = self._marked_seconds = 0.0
 
     # ------------------------------------------------------------------ start
@@ -125,18 +129,22 @@ class Journaling:
         return changed
 
     def _keep_aside(self) -> None:
-        """Copy the checkpoint and the tail: what comes next writes over them."""
+        """Keep the checkpoint and the tail: what comes next writes over them."""
         directory, manifest = self._opened()
         assert self._tail is not None
         segments = [f"{FOLDER}/{live.path.name}" for live in self._tail.segments]
-        kept = directory.keep_all(
-            sorted(manifest.files() | {MANIFEST, *segments}), report_of(self.recovery)
+        kept = directory.keep_diverged(
+            manifest.cut,
+            self.last_lsn,
+            states=sorted(manifest.files()),
+            others=[MANIFEST, *segments],
+            report=self.recovery.to_json(),
         )
         self.recovery.details.append(f"checkpoint and tail are kept in {kept}")
         log.error(
             "%d calls were answered otherwise when they were replayed; checkpoint and tail "
             "are kept in %s; compare, then `perdure state reset SERVICE` or go on",
-            len(self.recovery.divergences),
+            self.recovery.divergence_count,
             kept,
         )
 
@@ -171,6 +179,8 @@ class Journaling:
         if self.journal is None:
             return None
         self._marked_seconds = self._replay_seconds
+        if self.engine.recorder is not None:
+            self.engine.recorder.forget_images()
         lsn = self.journal.append(MARK, ())
         return lsn, self.journal.active_first
 
@@ -185,10 +195,14 @@ class Journaling:
         return self._opened()[1].segment is None
 
     def keep_tail(self) -> None:
-        """Give the segments of a tail nobody has replayed a second name in quarantine."""
+        """Copy the segments of a tail nobody has replayed to quarantine.
+
+        A second name would not do: whoever opens the journal next writes to the last
+        one in place.
+        """
         directory, _ = self._opened()
         for live in () if self._tail is None else self._tail.segments:
-            directory.keep_copy(f"{FOLDER}/{live.path.name}")
+            directory.keep_content(f"{FOLDER}/{live.path.name}")
 
     def before_publish(self) -> None:
         """All that was appended is on disk when this returns."""
@@ -245,13 +259,21 @@ class Journaling:
             if not done.done():
                 done.set_result(None)
 
-        journal.when_durable(lsn, lambda: loop.call_soon_threadsafe(wake))
+        def done_on_disk() -> None:
+            # The server may have stopped, and nobody waits any more.  In the journal's
+            # thread an error would be taken for one of the disk, and end the process.
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(wake)
+
+        journal.when_durable(lsn, done_on_disk)
         await done
 
     def close(self) -> None:
         """Sync and close; a clean stop has checkpointed before."""
         if self.journal is not None:
-            self.engine.stop_recording()
+            # A thread of moto may be in the middle of its work.
+            with ENGINE_LOCK:
+                self.engine.stop_recording()
             self.journal.close()
             self.journal = None
 

@@ -382,16 +382,19 @@ class Lifecycle:
             self.engine.saved_again()
 
     def load(self, module: str | None = None) -> dict[StoreKey, str | None]:
-        """Replace what is in memory by the live checkpoint: all, or one service.
+        """Replace what is in memory by what is on disk: all, or one service.
 
-        One service brings along the stores that share objects with it.
+        With a journal, memory is checkpointed first, so that nothing is lost; the first
+        load under MANUAL replays the tail.  One service brings along the stores that
+        share objects with it.
 
         Returns:
             Each store, with the reason where it could not be loaded.
 
         Raises:
-            StateError: What belongs to no store cannot be read from disk; memory is
-                unchanged then.
+            StateError: The checkpoint failed, or the file of what belongs to no store
+                cannot be read: memory is unchanged.  If that file cannot become state,
+                or the tail cannot be replayed, memory is empty or half replayed.
         """
         with self._saving, ENGINE_LOCK:
             if self.journal is not None:

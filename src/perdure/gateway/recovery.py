@@ -11,16 +11,14 @@ are marked in ``/health``, and the start goes on; with RECOVERY=strict it is ref
 
 from __future__ import annotations
 
-import gc
-import json
 import logging
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from perdure.engine.heap import no_collections
 from perdure.engine.replaying import Divergence, Replayer
 from perdure.errors import CorruptionError, RecoveryStoppedError, ReplayError
 from perdure.persistence.keys import Lsn, StoreKey
@@ -31,7 +29,8 @@ from perdure.persistence.tail import Tail
 log = logging.getLogger(__name__)
 
 PROGRESS_SECONDS = 1.0
-DIVERGENCES_SHOWN_MAX = 100
+# A journal can hold so many that keeping each would fill the memory.
+DIVERGENCES_MAX = 100
 
 
 @dataclass(slots=True)
@@ -45,6 +44,8 @@ class Recovery:
         diverged: By store, the first record of it that came out otherwise.
         lost: By store, what could not be written down when it happened.
         details: What the scan of the journal found, for people.
+        divergences: The first ``DIVERGENCES_MAX`` calls that came out otherwise.
+        divergence_count: How many did, in all.
     """
 
     verdict: str = "clean"
@@ -55,6 +56,7 @@ class Recovery:
     lost: dict[StoreKey, str] = field(default_factory=dict)
     details: list[str] = field(default_factory=list)
     divergences: list[tuple[Lsn, Divergence]] = field(default_factory=list)
+    divergence_count: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """For ``/health``."""
@@ -66,13 +68,14 @@ class Recovery:
             "diverged": [
                 {
                     "lsn": lsn,
-                    "call": each.call,
-                    "expected": each.expected,
-                    "found": each.found,
+                    "call": plain(each.call),
+                    "expected": plain(each.expected),
+                    "found": plain(each.found),
                     "stores": sorted(map(str, each.stores)),
                 }
-                for lsn, each in self.divergences[:DIVERGENCES_SHOWN_MAX]
+                for lsn, each in self.divergences
             ],
+            "divergence_count": self.divergence_count,
             "lost": {str(key): reason for key, reason in self.lost.items()},
             "details": self.details,
         }
@@ -96,7 +99,8 @@ def replay(
         CorruptionError: A record is whole, and what it says is not of its format.
         RecoveryStoppedError: ``stop`` said so; nothing on disk was changed.
     """
-    with _no_collections():
+    # Nothing dies in a replay: each walk over the growing heap finds no garbage.
+    with no_collections():
         return _replay(tail, replayer, recovery, strict=strict, stop=stop)
 
 
@@ -124,18 +128,6 @@ def _replay(
     return changed
 
 
-@contextmanager
-def _no_collections() -> Iterator[None]:
-    """Nothing dies in a replay: each walk over the growing heap finds no garbage."""
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collecting:
-            gc.enable()
-
-
 def _replay_one(
     record: Record, replayer: Replayer, recovery: Recovery, *, path: Path, strict: bool
 ) -> None:
@@ -144,7 +136,7 @@ def _replay_one(
     if record.kind == IMAGES:
         images = decode_images(record.payload, path=path)
         replayer.images(images, path=path)
-        recovery.lost |= dict(images.lost)
+        recovery.lost |= {key: plain(reason) for key, reason in images.lost}
         return
     if record.kind != CALL:
         raise CorruptionError(path, f"LSN {record.lsn}", expected="a known kind", found=record.kind)
@@ -155,14 +147,23 @@ def _replay_one(
         raise ReplayError(
             record.lsn, divergence.call, expected=divergence.expected, found=divergence.found
         )
+    _diverged(record.lsn, divergence, recovery)
+
+
+def _diverged(lsn: Lsn, divergence: Divergence, recovery: Recovery) -> None:
     recovery.verdict = "diverged"
-    recovery.divergences.append((record.lsn, divergence))
-    text = f"LSN {record.lsn}, {divergence.call}: answered otherwise than before the restart"
+    recovery.divergence_count += 1
+    if recovery.divergence_count <= DIVERGENCES_MAX:
+        recovery.divergences.append((lsn, divergence))
+    call = plain(divergence.call)
+    text = f"LSN {lsn}, {call}: answered otherwise than before the restart"
     for key in divergence.stores:
         recovery.diverged.setdefault(key, text)
-    log.error("%s: expected %s, found %s", text, divergence.expected, divergence.found)
+    log.error(
+        "%s: expected %s, found %s", text, plain(divergence.expected), plain(divergence.found)
+    )
 
 
-def report_of(recovery: Recovery) -> bytes:
-    """What is kept beside a tail that diverged."""
-    return json.dumps(recovery.to_json(), indent=1).encode() + b"\n"
+def plain(text: str) -> str:
+    """A text of a record as any answer and any log can carry it: no lone surrogates."""
+    return text.encode("utf-8", "backslashreplace").decode()

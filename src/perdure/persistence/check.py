@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,8 @@ class Report:
         stores: How many it holds.
         records: How many of the journal a start would replay.
         findings: What is damaged.
-        notes: What is not, but worth knowing: a torn tail, which the next start cuts.
+        notes: What is not, but worth knowing: a torn tail, which the next start cuts; a
+            setting that the journal was written under, and this process has otherwise.
     """
 
     cut: int = 0
@@ -60,7 +61,7 @@ class Report:
         """``clean``, ``torn`` (a crash explains it) or ``damaged``."""
         if self.findings:
             return "damaged"
-        return "torn" if self.notes else "clean"
+        return "torn" if any(note.verdict == "torn" for note in self.notes) else "clean"
 
     def to_json(self) -> dict[str, Any]:
         """For scripts."""
@@ -72,6 +73,7 @@ def check_directory(
     running: Mapping[str, str] | None = None,
     *,
     fingerprint: Mapping[str, str] | None = None,
+    environment: Collection[str] = (),
 ) -> Report:
     """Read every live file and compare it with what was written.
 
@@ -82,6 +84,8 @@ def check_directory(
         path: The state directory.
         running: Versions that files must not be newer than; None = no check.
         fingerprint: Of the engine that would replay the journal's tail; None = no check.
+        environment: Names in it that another process may well have otherwise, such as
+            the server's: a difference in these alone is a note.
 
     Raises:
         ForeignDirectoryError: It is no state directory.
@@ -112,7 +116,7 @@ def check_directory(
                     repair_hint(path / entry.file),
                 )
             )
-    _check_journal(path, live, identity["instance"], fingerprint, report)
+    _check_journal(path, live, identity["instance"], (fingerprint, environment), report)
     return report
 
 
@@ -120,7 +124,7 @@ def _check_journal(
     root: Path,
     live: Manifest,
     instance: str,
-    fingerprint: Mapping[str, str] | None,
+    engine: tuple[Mapping[str, str] | None, Collection[str]],
     report: Report,
 ) -> None:
     """The verdict over the tail, as a start would give it."""
@@ -136,7 +140,7 @@ def _check_journal(
         if tail.torn is not None:
             hint = "start it: the next start keeps these bytes in quarantine/ and goes on"
             report.notes.append(Finding(tail.torn.segment, "torn", str(tail.torn), hint))
-        _check_engine(tail, fingerprint)
+        _check_engine(tail, *engine, report)
     except MissingSegmentError as error:
         report.findings.append(_finding(root, error.path, "missing", error))
     except ForeignSegmentError as error:
@@ -149,10 +153,25 @@ def _check_journal(
         report.findings.append(_finding(root, error.path, "corrupt", error))
 
 
-def _check_engine(tail: Tail, running: Mapping[str, str] | None) -> None:
+def _check_engine(
+    tail: Tail,
+    running: Mapping[str, str] | None,
+    environment: Collection[str],
+    report: Report,
+) -> None:
+    if running is None:
+        return
     for path, found in tail.fingerprints():
-        if running is not None and found != running:
-            raise ForeignTailError(path, found=found, running=running)
+        differing = {n for n in {*found, *running} if found.get(n) != running.get(n)}
+        if not differing:
+            continue
+        error = ForeignTailError(path, found=found, running=running)
+        if not differing <= set(environment):
+            raise error
+        theirs = ", ".join(f"{name}={found.get(name) or 'none'}" for name in sorted(differing))
+        hint = f"nothing, if the server is started with what wrote the journal: {theirs}"
+        file = path.relative_to(tail.path).as_posix()
+        report.notes.append(Finding(file, "settings", str(error), hint))
 
 
 def _finding(root: Path, path: Path, verdict: str, error: StateError) -> Finding:

@@ -26,6 +26,7 @@ import re
 import stat
 import sys
 import uuid
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -55,6 +56,7 @@ log = logging.getLogger(__name__)
 IDENTITY = "perdure.json"
 LOCK = "LOCK"
 QUARANTINE = "quarantine"
+DIVERGED, REPORT = "diverged", "report.json"
 FORMAT = 1
 IDENTITY_BYTES_MAX = 64 << 10
 NAMED_MAX = 5
@@ -162,29 +164,59 @@ class Directory:
         if source.exists():
             self.files.link(source, self._aside(file), what="quarantine")
 
-    def keep_all(self, files: list[str], report: bytes) -> str:
-        """Copy files, with a report beside them, into a folder of the quarantine.
+    def keep_content(self, file: str) -> None:
+        """Copy a file that is written to in place, as a segment is, into the quarantine."""
+        source = self.path / file
+        if source.exists():
+            self.files.copy(source, self._aside(file), what="quarantine")
 
-        Copies, not second names: a segment of the journal is written to in place.
+    def keep_diverged(
+        self, cut: Lsn, last_lsn: Lsn, *, states: Iterable[str], others: Iterable[str], report: Any
+    ) -> str:
+        """Keep a checkpoint and its tail, with a report, in a folder of the quarantine.
+
+        What one cut and one last LSN name is kept once: a start that is tried again
+        and again would else fill the disk.
 
         Args:
-            files: Relative to the directory; one that is gone is left out.
-            report: What is to be known about them.
+            cut: Of the checkpoint.
+            last_lsn: Of the tail.
+            states: State files, relative to the directory; nobody writes to them in
+                place, so they get second names.
+            others: Files to copy, relative to the directory.
+            report: A JSON object; ``cut`` and ``last_lsn`` are added.
 
         Returns:
             The folder, relative to the directory.
 
         Durability:
-            All copies are on disk when this returns.
+            All is on disk when this returns.
         """
-        folder = self._aside("diverged")
-        for file in files:
-            source = self.path / file
-            if source.exists():
-                data = read_file(source, what="file to keep")
-                self.files.publish(folder / file, data, what="quarantine")
-        self.files.publish(folder / "report.json", report, what="quarantine")
+        place = {"cut": cut, "last_lsn": last_lsn}
+        folder = self._find_diverged(place)
+        if folder is None:
+            folder = self._aside(DIVERGED)
+            for file in states:
+                if (self.path / file).exists():
+                    self.files.link(self.path / file, folder / file, what="quarantine")
+            for file in others:
+                if (self.path / file).exists():
+                    self.files.copy(self.path / file, folder / file, what="quarantine")
+            # Last: a folder without a report is of a start that died, and is not counted.
+            text = json.dumps({**report, **place}, indent=1)
+            self.files.publish(folder / REPORT, text.encode() + b"\n", what="quarantine")
         return folder.relative_to(self.path).as_posix()
+
+    def _find_diverged(self, place: Mapping[str, int]) -> Path | None:
+        """The folder that keeps this cut and last LSN already."""
+        for path in sorted((self.path / QUARANTINE).glob(f"*-{DIVERGED}/{REPORT}")):
+            try:
+                report = json.loads(read_file(path, what="report"))
+            except (ValueError, StateError, FileNotFoundError):
+                continue  # Not one of ours, or damaged: it keeps nothing that we know of.
+            if isinstance(report, dict) and place.items() <= report.items():
+                return path.parent
+        return None
 
     def set_aside(self, file: str) -> str | None:
         """Move a file into the quarantine folder; where it is now, None if it was gone."""

@@ -19,6 +19,9 @@ from perdure.persistence.keys import StoreKey
 
 # What 64 bits hold: a cut above it can never be counted up to.
 INTEGER_MAX = 2**63 - 1
+# The end of the year 9998, microseconds since 1970, UTC: ``datetime`` ends a year later, and
+# a clock goes on from what was read.
+CLOCK_US_MAX = 253_370_764_799_999_999
 SHOWN_MAX = 80
 Result = TypeVar("Result")
 
@@ -61,6 +64,13 @@ class Fields:
         """A whole number from ``least`` to ``INTEGER_MAX``."""
         return self._integer(name, self.values.get(name), least)
 
+    def clock(self, name: str) -> int:
+        """A time that can be set: microseconds since 1970, UTC, before the year 9999."""
+        found = self.integer(name)
+        if found > CLOCK_US_MAX:
+            raise self.refusal(name, "microseconds since 1970, before the year 9999", found)
+        return found
+
     def integers(self, name: str) -> list[int]:
         """A list of whole numbers from 0."""
         return [self._integer(name, item) for item in self.items(name)]
@@ -68,6 +78,15 @@ class Fields:
     def text(self, name: str) -> str:
         """A string."""
         return self._text(name, self.values.get(name))
+
+    def encodable(self, name: str) -> str:
+        """A string that UTF-8 can hold.  JSON's escapes can name half of a character."""
+        found = self.text(name)
+        try:
+            found.encode()
+        except UnicodeEncodeError as error:
+            raise self.refusal(name, "text without lone surrogates", found) from error
+        return found
 
     def texts(self, name: str) -> dict[str, str]:
         """An object whose values are strings."""

@@ -15,15 +15,16 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 from perdure.errors import CorruptionError, DurabilityError
 
 TEMPORARY = ".tmp"
+CHUNK = 1 << 20
 # For every open: a link is not followed, and a FIFO nobody writes to is not waited for.
 CAUTIOUS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 KINDS = {
@@ -47,12 +48,25 @@ def read_file(path: Path, *, what: str, bytes_max: int | None = None) -> bytes:
         FileNotFoundError: There is none.
         CorruptionError: It is something else, too large, or cannot be read.
     """
+    with _open_regular(path, what, bytes_max) as file:
+        return file.read()
+
+
+def read_chunks(path: Path, *, what: str) -> Iterator[bytes]:
+    """The content of a file of any size, by and by; raises as ``read_file``."""
+    with _open_regular(path, what, None) as file:
+        while data := file.read(CHUNK):
+            yield data
+
+
+@contextmanager
+def _open_regular(path: Path, what: str, bytes_max: int | None) -> Iterator[BinaryIO]:
     try:
         descriptor = os.open(path, os.O_RDONLY | CAUTIOUS)
         try:
             _check_regular(path, os.fstat(descriptor), what, bytes_max)
             with os.fdopen(descriptor, "rb", closefd=False) as file:
-                return file.read()
+                yield file
         finally:
             os.close(descriptor)
     except FileNotFoundError:
@@ -128,6 +142,9 @@ class Files:
             When this returns, the content is on disk, under a name that the next
             start removes.
         """
+        self._write_temporary(path, (data,), what=what)
+
+    def _write_temporary(self, path: Path, parts: Iterable[bytes], *, what: str) -> None:
         self.make_folder(path.parent, what=what)
         temporary = temporary_of(path)
         descriptor = self.step(
@@ -136,9 +153,9 @@ class Files:
             lambda: os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | CAUTIOUS, 0o600),
         )
         try:
-            self.step(f"{what}.write", temporary, lambda: _write_all(descriptor, data))
+            self.step(f"{what}.write", temporary, lambda: _write_all(descriptor, parts))
             self.step(f"{what}.fsync", temporary, lambda: os.fsync(descriptor))
-        except DurabilityError:
+        except (DurabilityError, CorruptionError):
             # Give the space back at once: on a full disk it may be what the
             # next attempt needs.
             with suppress(OSError):
@@ -203,6 +220,12 @@ class Files:
         self.step(f"{what}.link", source, lambda: target.hardlink_to(source))
         self.sync_folder(target.parent, what=what)
 
+    def copy(self, source: Path, target: Path, *, what: str) -> None:
+        """Write the content of ``source`` to ``target``, however large, durably."""
+        self._write_temporary(target, read_chunks(source, what=what), what=what)
+        self.put_in_place(target, what=what)
+        self.sync_folder(target.parent, what=what)
+
     def remove(self, path: Path, *, what: str) -> None:
         """Unlink ``path``; a file that is gone already is no error."""
         self.step(f"{what}.unlink", path, lambda: path.unlink(missing_ok=True))
@@ -213,11 +236,12 @@ def temporary_of(path: Path) -> Path:
     return path.with_name(path.name + TEMPORARY)
 
 
-def _write_all(descriptor: int, data: bytes) -> None:
+def _write_all(descriptor: int, parts: Iterable[bytes]) -> None:
     """``os.write`` may write less than asked (a signal, a quota); go on until all is out."""
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]
+    for data in parts:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(descriptor, view) :]
 
 
 def write_at(descriptor: int, data: bytes, offset: int) -> None:

@@ -72,7 +72,7 @@ RESERVE_PART = 16
 
 
 def monotonic() -> float:
-    """Seconds since some time.  Not ``time.monotonic``: a pinned call may have it stand still."""
+    """Seconds since some time; the system's own, which no stand-in for ``time`` holds."""
     return time.clock_gettime(time.CLOCK_MONOTONIC)
 
 

@@ -185,7 +185,7 @@ def _in(inner: Fields) -> Manifest:
         process=process,
         stores=stores,
         segment=_segment(inner, cut),
-        clock_us=inner.integer("clock_us") if "clock_us" in inner.values else 0,
+        clock_us=inner.clock("clock_us") if "clock_us" in inner.values else 0,
     )
 
 

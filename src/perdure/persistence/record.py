@@ -18,6 +18,7 @@ Normative text: docs/on-disk-format.md, 7.
 from __future__ import annotations
 
 import json
+import re
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -32,6 +33,7 @@ from perdure.persistence.keys import StoreKey
 CALL, IMAGES, MARK = 1, 2, 3
 LENGTH = struct.Struct("<I")
 DESCRIPTION_BYTES_MAX = 16 << 20
+SEED = re.compile(r"[0-9a-f]{16}")
 # Kept: ``json.dumps`` makes one anew for every record, which takes longer than encoding
 # does.  Descriptions are made here, of what holds no cycle.
 _encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
@@ -176,16 +178,16 @@ def _call(found: Fields, parts: _Parts) -> CallRecord:
     return CallRecord(
         request=request,
         body=body,
-        clock_us=found.integer("clock_us"),
+        clock_us=found.clock("clock_us"),
         seed=_seed(found),
         may_park=_flag(found, "may_park"),
         doors=doors,
-        answer=found.text("answer"),
+        answer=found.encodable("answer"),
     )
 
 
 def _request(found: Fields) -> dict[str, Any]:
-    request = {name: found.text(name) for name in found.values.keys() - {"headers", "form"}}
+    request = {name: found.encodable(name) for name in found.values.keys() - {"headers", "form"}}
     headers = found.items("headers")
     if not all(
         isinstance(pair, list) and len(pair) == 2 and all(isinstance(p, str) for p in pair)  # noqa: PLR2004 - a pair
@@ -201,11 +203,11 @@ def _images(found: Fields, parts: _Parts) -> ImagesRecord:
     parts.end()
     return ImagesRecord(
         reason=found.text("reason"),
-        clock_us=found.integer("clock_us"),
+        clock_us=found.clock("clock_us"),
         last_id=found.integer("last_id"),
         stores=stores,
         process=process,
-        lost=tuple((_key(found, key), str(reason)) for key, reason in found.items("lost")),
+        lost=_lost(found),
     )
 
 
@@ -218,11 +220,20 @@ def _sized(found: Fields, name: str) -> list[tuple[Any, int]]:
     return [(first, size) for first, size in rows]
 
 
-def _key(found: Fields, parts: object) -> StoreKey:
+def _lost(found: Fields) -> tuple[tuple[StoreKey, str], ...]:
+    """Pairs of a store and a reason."""
+    rows = found.items("lost")
+    for row in rows:
+        if not isinstance(row, list) or len(row) != 2 or not isinstance(row[1], str):  # noqa: PLR2004 - a pair
+            raise found.refusal("lost", "a list of [store, reason]", rows)
+    return tuple((_key(found, key, "lost"), reason) for key, reason in rows)
+
+
+def _key(found: Fields, parts: object, name: str = "stores") -> StoreKey:
     try:
         return StoreKey.parse(parts)
     except StateError as error:
-        raise found.refusal("stores", "[module, account, region] of each", parts) from error
+        raise found.refusal(name, "[module, account, region] of each", parts) from error
 
 
 def _flag(found: Fields, name: str) -> bool:
@@ -234,7 +245,7 @@ def _flag(found: Fields, name: str) -> bool:
 
 def _seed(found: Fields) -> int:
     text = found.text("seed")
-    try:
-        return int(text, 16)
-    except ValueError as error:
-        raise found.refusal("seed", "16 hex digits", text) from error
+    # ``int`` alone would take signs, spaces, underscores, and any number of digits.
+    if not SEED.fullmatch(text):
+        raise found.refusal("seed", "16 hex digits", text)
+    return int(text, 16)

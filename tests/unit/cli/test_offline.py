@@ -29,7 +29,7 @@ def checked(monkeypatch):
     """Replaces the check; yields the report it gives and the paths it was given."""
     report, paths = Report(), []
 
-    def check_directory(path, running, *, fingerprint):
+    def check_directory(path, running, *, fingerprint, environment):
         paths.append(path)
         return report
 
@@ -93,7 +93,7 @@ def test_check_as_json_is_the_report(perdure, checked, tmp_path, damaged, code):
 def test_check_of_what_cannot_be_read_is_an_error(perdure, checked, tmp_path):
     """When nothing can be read there is no verdict but the error's exit code."""
 
-    def refuse(path, running, *, fingerprint):
+    def refuse(path, running, *, fingerprint, environment):
         raise StateError(f"{path}: nothing here")
 
     checked.module.check_directory = refuse

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from moto.core.common_models import BaseModel
 from tests.unit.engine.conftest import ACCOUNT, REGION, Disk, key
 
 from perdure.engine import process
 from perdure.engine.quirks.identity import known_account, write_visits
 from perdure.engine.quirks.polling import PATIENCE, ParkedError
+from perdure.errors import LoadError
 
 
 def test_bucket_owners_survive(disk: Disk, moto: Any) -> None:
@@ -157,3 +159,24 @@ def test_an_empty_poll_parks_and_a_found_message_does_not(disk: Disk, moto: Any)
             assert 20 < parked.retry_seconds <= 30  # noqa: PT017 - when the message shows again
     finally:
         PATIENCE.may_park = False
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({"accounts_by_key": 5}, "accounts_by_key: expected dict, found int"),
+        ({"accounts_by_key": {"AKIA": 5}}, "accounts_by_key: expected str, found int"),
+        ({"s3.bucket_accounts": []}, "s3.bucket_accounts: expected dict, found list"),
+        ({"logs.event_id": True}, "logs.event_id: expected int, found bool"),
+        ([], "expected dict, found list"),
+    ],
+)
+def test_a_value_of_another_type_is_refused(engine: Any, values: Any, named: str) -> None:
+    """A stranger's file is refused by the name of the value, and changes nothing."""
+    del engine
+    before = process.capture()
+
+    with pytest.raises(LoadError, match=named):
+        process.install(values)
+
+    assert process.capture() == before

@@ -13,7 +13,7 @@ from tests.unit.calls import a_call
 from tests.unit.engine.conftest import Disk, key
 from tests.unit.engine.test_runtimes import others_run
 
-from perdure.engine import lock
+from perdure.engine import developer, lock
 from perdure.engine.calls import Answer, Call
 from perdure.engine.core import Engine
 from perdure.engine.lock import waiting
@@ -372,3 +372,44 @@ def test_an_image_that_cannot_be_loaded_ends_the_recovery(twice: Twice) -> None:
 
     with pytest.raises(LoadError, match="its after-image"):
         twice.replay()
+
+
+def test_an_image_is_written_again_behind_a_cut(twice: Twice) -> None:
+    """Replay starts at the cut: what a record before it said is said again."""
+    twice.json("sqs", "CreateQueue", QueueName="q")
+    twice.engine.recorder.step({key("sqs")}, "a test")
+    twice.engine.recorder.forget_images()
+    twice.engine.recorder.step({key("sqs")}, "a test")
+
+    assert twice.log.kinds == [CALL, IMAGES, IMAGES]
+
+
+def test_an_administration_that_fails_in_its_middle_is_recorded(
+    twice: Twice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it changed before it failed is state, and so in the journal."""
+
+    def fail() -> dict[str, Any]:
+        STORES.touch(key("sqs"))
+        raise RuntimeError("in the middle")
+
+    twice.json("sqs", "CreateQueue", QueueName="q")
+    monkeypatch.setitem(developer._ACTIONS, "sqs.fail", fail)
+    with pytest.raises(RuntimeError, match="in the middle"):
+        developer.administer(twice.engine, "sqs.fail", {})
+
+    assert twice.log.kinds == [CALL, IMAGES]
+
+
+def test_a_look_writes_down_what_a_load_ended(twice: Twice) -> None:
+    """A read that loads a store in which something ran records its end before it is shown."""
+
+    def read() -> str:
+        STORES.touch(key("sqs"))
+        STORES.revived = True
+        return "seen"
+
+    twice.json("sqs", "CreateQueue", QueueName="q")
+
+    assert developer.look(twice.engine, read) == "seen"
+    assert (twice.log.kinds, STORES.revived) == ([CALL, IMAGES], False)

@@ -9,8 +9,9 @@ from types import ModuleType
 import moto.batch.models
 import pytest
 
+from perdure.engine import lock
 from perdure.engine.core import Engine
-from perdure.engine.lock import ENGINE_LOCK, running
+from perdure.engine.lock import ENGINE_LOCK, running, wait_for
 from perdure.engine.quirks.threads import _let_others_work
 
 
@@ -54,3 +55,23 @@ def test_only_sleep_is_replaced() -> None:
     module.time = time.time
     _let_others_work(module)
     assert module.time is time.time
+
+
+def test_an_event_is_let_go_of_when_its_wait_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever may not wait leaves the event free for those who set it."""
+
+    def refuse() -> None:
+        raise RuntimeError("no record can be written")
+
+    monkeypatch.setattr(lock, "before_wait", refuse)
+    event = threading.Event()
+    with running(), pytest.raises(RuntimeError):
+        wait_for(event, 5)
+
+    assert event._cond.acquire(blocking=False)  # type: ignore[attr-defined]
+    event._cond.release()  # type: ignore[attr-defined]
+    monkeypatch.undo()
+    with running():
+        assert not wait_for(event, 0.01)
+        event.set()
+        assert wait_for(event)

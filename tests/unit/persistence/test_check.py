@@ -224,3 +224,17 @@ def test_a_journal_from_before_the_checkpoint_is_not_missed(path: Path) -> None:
     assert check_directory(path).verdict == "clean"
     segment.unlink()
     assert check_directory(path).verdict == "clean"
+
+
+@pytest.mark.parametrize(("differing", "verdict"), [({"any_region"}, "clean"), (set(), "damaged")])
+def test_another_setting_of_this_shell_is_a_note(
+    path: Path, differing: set[str], verdict: str
+) -> None:
+    """Only a server has the server's environment: what differs in that alone is no damage."""
+    with_journal(path)
+    running = {**plain_journal.ENGINE, "any_region": "true"}
+
+    report = check_directory(path, fingerprint=running, environment=differing)
+
+    assert report.verdict == verdict
+    assert [note.verdict for note in report.notes] == ["settings"] * bool(differing)

@@ -503,3 +503,40 @@ def test_a_sweep_leaves_the_journal(tmp_path: Path) -> None:
 
     assert swept == ["journal/spare.tmp"]
     assert sorted(p.name for p in folder.iterdir()) == ["00000000000000000001.wal", "other.tmp"]
+
+
+def keep(found: Directory, last_lsn: int) -> Path:
+    folder = found.keep_diverged(
+        Lsn(3), Lsn(last_lsn), states=["api_states/a"], others=["journal/b"], report={"n": 1}
+    )
+    return found.path / folder
+
+
+def test_what_diverged_is_kept_once(tmp_path: Path) -> None:
+    """The same checkpoint and tail are kept once, however often a start is tried."""
+    found = opened(tmp_path)
+    state = put(tmp_path / "api_states/a", b"state")
+    segment = put(tmp_path / "journal/b", b"x" * (3 << 20))
+
+    first, again, later = keep(found, 5), keep(found, 5), keep(found, 6)
+    segment.write_bytes(b"written to in place")
+
+    assert first == again != later
+    assert json.loads((first / "report.json").read_text()) == {"n": 1, "cut": 3, "last_lsn": 5}
+    assert (first / "api_states/a").samefile(state)
+    assert (first / "journal/b").read_bytes() == b"x" * (3 << 20)
+    found.close()
+
+
+def test_a_copy_outlives_the_file(tmp_path: Path) -> None:
+    """What is written to in place is copied, not named twice."""
+    found = opened(tmp_path)
+    segment = put(tmp_path / "journal/b", b"before")
+
+    found.keep_content("journal/b")
+    found.keep_content("journal/gone")
+    segment.write_bytes(b"after!")
+
+    (kept,) = (tmp_path / "quarantine").iterdir()
+    assert kept.read_bytes() == b"before"
+    found.close()

@@ -294,3 +294,13 @@ def test_a_segment_that_cannot_have_been_live_is_refused(tmp_path: Path, journal
     write_inner(tmp_path, inner_of(tmp_path) | {"journal": journal})
     with pytest.raises(CorruptionError, match="manifest.journal"):
         manifest.read(tmp_path)
+
+
+@pytest.mark.parametrize("clock_us", [253_370_764_800_000_000, 2**63 - 1, -1, "1"])
+def test_a_clock_nobody_can_set_is_refused(tmp_path: Path, clock_us: object) -> None:
+    """No clock is taken over that ``datetime`` could not go on from."""
+    manifest.publish(Files(), tmp_path, WHOLE)
+    write_inner(tmp_path, inner_of(tmp_path) | {"clock_us": clock_us})
+
+    with pytest.raises(CorruptionError, match="manifest.clock_us"):
+        manifest.read(tmp_path)

@@ -92,6 +92,10 @@ def test_a_description_that_promises_more_than_there_is_is_refused() -> None:
     [
         ("seed", "not hex"),
         ("seed", 5),
+        ("seed", "5"),
+        ("seed", "-0000000000000_1"),
+        ("clock_us", 253_370_764_800_000_000),
+        ("clock_us", 2**63 - 1),
         ("clock_us", -1),
         ("clock_us", 1.5),
         ("may_park", 1),
@@ -102,6 +106,8 @@ def test_a_description_that_promises_more_than_there_is_is_refused() -> None:
         ("request", []),
         ("request", {"headers": [["one"]], "form": False}),
         ("request", {"headers": [], "form": "yes"}),
+        ("request", {"service": "s\ud800", "headers": [], "form": False}),
+        ("answer", "\ud800"),
         ("answer", None),
     ],
 )
@@ -122,3 +128,26 @@ def test_an_image_of_no_store_is_refused() -> None:
 
     with pytest.raises(CorruptionError, match="module, account, region"):
         records.decode_images(whole(records.encode_images(hostile)), path=PATH)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("lost", [5]),
+        ("lost", [["one"]]),
+        ("lost", [[list(KEY), 5]]),
+        ("lost", [["sqs", "reason"]]),
+        ("clock_us", 2**63 - 1),
+    ],
+)
+def test_a_field_of_images_of_another_type_is_refused(name: str, value: object) -> None:
+    """A stranger's record of images names the field that is wrong."""
+    payload = whole(records.encode_images(IMAGES))
+    size = int.from_bytes(payload[:4], "little")
+    description = json.loads(payload[4 : 4 + size]) | {name: value}
+    text = json.dumps(description).encode()
+
+    with pytest.raises(CorruptionError, match=f"images.{name}"):
+        records.decode_images(
+            len(text).to_bytes(4, "little") + text + payload[4 + size :], path=PATH
+        )
