@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import threading
 import time
 from types import ModuleType
@@ -9,9 +10,10 @@ from types import ModuleType
 import moto.batch.models
 import pytest
 
+from perdure.engine import lock
 from perdure.engine.core import Engine
 from perdure.engine.lock import ENGINE_LOCK, running
-from perdure.engine.quirks.threads import _let_others_work
+from perdure.engine.quirks.threads import _is_motos, _let_others_work
 
 
 @pytest.mark.parametrize("how", ["sleep", "time"])
@@ -54,3 +56,40 @@ def test_only_sleep_is_replaced() -> None:
     module.time = time.time
     _let_others_work(module)
     assert module.time is time.time
+
+
+@pytest.mark.parametrize("owner", ["moto.batch.models", "perdure.engine.quirks.executions"])
+def test_what_works_on_stores_holds_the_lock(
+    engine: Engine, owner: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread of moto, or of what stands in moto's place, is recorded and runs alone."""
+    seen: list[bool] = []
+    recorded = threading.Event()
+
+    def work() -> None:
+        seen.append(ENGINE_LOCK._is_owned())
+
+    work.__module__ = owner
+    monkeypatch.setattr(lock, "after_thread", recorded.set)
+    thread = threading.Thread(target=work)
+    held = ENGINE_LOCK._release_save()
+    try:
+        thread.start()
+        thread.join(30)
+    finally:
+        ENGINE_LOCK._acquire_restore(held)
+
+    assert seen == [True]
+    assert recorded.is_set()
+
+
+def test_an_execution_is_recorded_as_it_goes(engine: Engine) -> None:
+    """What runs a state machine is defined where the threads that are recorded are."""
+    worker = importlib.import_module("moto.stepfunctions.parser.backend.execution_worker")
+    assert _is_motos(threading.Thread(target=worker.ExecutionWorker._execution_logic))
+
+
+def test_others_threads_are_left_alone() -> None:
+    """A thread of the server itself does not hold the lock."""
+    assert not _is_motos(threading.Thread(target=ENGINE_LOCK.acquire))
+    assert not _is_motos(threading.Thread(target=running))
