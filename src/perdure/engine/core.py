@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -54,9 +55,7 @@ class Engine:
         self.recorder: Recorder | None = None
         _tell_moto(any_region=any_region, port=port)
         self._loader: StoreLoader | None = None
-        stores.install()
-        quirks.install()
-        process.watch()
+        _stand_in_motos_way()
 
     # ------------------------------------------------------------------ calls
 
@@ -371,6 +370,17 @@ class Engine:
     def services() -> tuple[str, ...]:
         """Every service that can be called, by moto's module name."""
         return module_names()
+
+
+@cache
+def _stand_in_motos_way() -> None:
+    """Once per process, whatever engines it makes: a door put twice is passed twice.
+
+    What comes through it would be noted twice and handed back once.
+    """
+    stores.install()
+    quirks.install()
+    process.watch()
 
 
 def _tell_moto(*, any_region: bool, port: int) -> None:

@@ -204,6 +204,16 @@ def test_keys_come_back_at_replay(engine: Engine, name: str) -> None:
     assert {passage[0] for passage in doors} & {row.name for row in ROWS}
 
 
+def test_a_second_engine_puts_no_second_door(engine: Engine) -> None:
+    """However many engines a process makes, what comes through a door is noted once."""
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    Engine()
+    with DOORS.open() as notes:
+        ec.generate_private_key(ec.SECP256R1())
+    assert [name for name, _ in notes.doors] == ["ec.generate"]
+
+
 def test_a_door_packs_keys_as_they_are(engine: Engine) -> None:
     """What a replay goes on with is the same key."""
     from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa, x448, x25519

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import threading
 import time
 from types import ModuleType
@@ -12,7 +13,7 @@ import pytest
 from perdure.engine import lock
 from perdure.engine.core import Engine
 from perdure.engine.lock import ENGINE_LOCK, running, wait_for
-from perdure.engine.quirks.threads import _let_others_work
+from perdure.engine.quirks.threads import _is_motos, _let_others_work
 
 
 @pytest.mark.parametrize("how", ["sleep", "time"])
@@ -75,3 +76,40 @@ def test_an_event_is_let_go_of_when_its_wait_is_refused(monkeypatch: pytest.Monk
         assert not wait_for(event, 0.01)
         event.set()
         assert wait_for(event)
+
+
+@pytest.mark.parametrize("owner", ["moto.batch.models", "perdure.engine.quirks.executions"])
+def test_what_works_on_stores_holds_the_lock(
+    engine: Engine, owner: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread of moto, or of what stands in moto's place, is recorded and runs alone."""
+    seen: list[bool] = []
+    recorded = threading.Event()
+
+    def work() -> None:
+        seen.append(ENGINE_LOCK._is_owned())
+
+    work.__module__ = owner
+    monkeypatch.setattr(lock, "after_thread", recorded.set)
+    thread = threading.Thread(target=work)
+    held = ENGINE_LOCK._release_save()
+    try:
+        thread.start()
+        thread.join(30)
+    finally:
+        ENGINE_LOCK._acquire_restore(held)
+
+    assert seen == [True]
+    assert recorded.is_set()
+
+
+def test_an_execution_is_recorded_as_it_goes(engine: Engine) -> None:
+    """What runs a state machine is defined where the threads that are recorded are."""
+    worker = importlib.import_module("moto.stepfunctions.parser.backend.execution_worker")
+    assert _is_motos(threading.Thread(target=worker.ExecutionWorker._execution_logic))
+
+
+def test_others_threads_are_left_alone() -> None:
+    """A thread of the server itself does not hold the lock."""
+    assert not _is_motos(threading.Thread(target=ENGINE_LOCK.acquire))
+    assert not _is_motos(threading.Thread(target=running))

@@ -39,6 +39,8 @@ WAITING = (
 )
 WAITING_BY_NAME = (ASL + "eval.callback.callback",)
 
+# Who defines what threads run that work on stores: moto, and what stands in for it here.
+OWNERS = ("moto.", __name__.rpartition(".")[0] + ".")
 # Threads whose stores were dropped before they had their turn: they do nothing.
 HALTED: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
 
@@ -74,11 +76,14 @@ def _start(thread: threading.Thread) -> None:
 
 
 def _is_motos(thread: threading.Thread) -> bool:
-    """Whether moto defines what the thread runs; others' threads know nothing of the lock."""
+    """Whether moto, or a quirk in its place, defines what the thread runs.
+
+    Others' threads know nothing of the lock.
+    """
     runs = getattr(thread, "function", None) or getattr(thread, "_target", None) or type(thread)
     module = str(getattr(runs, "__module__", ""))
     # A server of moto's would hold the lock for as long as it serves.
-    return module.startswith("moto.") and not module.startswith(NEVER_STATE)
+    return module.startswith(OWNERS) and not module.startswith(NEVER_STATE)
 
 
 def _locked(
