@@ -284,7 +284,8 @@ def test_the_journals_segment_is_in_the_manifest(tmp_path: Path) -> None:
     """Which segment was live at the cut is published with it, and kept when stores are dropped."""
     live = opened(tmp_path)
     live.publish(dataclasses.replace(cut(4, {"s3": 1, "sqs": 1}), segment=Lsn(3)))
-    live.drop(frozenset({key("s3")}))
+    dropping = dataclasses.replace(cut(5, {}), segment=Lsn(3), dropped=frozenset({key("s3")}))
+    live.publish(dropping)
     live.directory.close()
 
     assert manifests.read(tmp_path).segment == 3
