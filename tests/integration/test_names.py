@@ -11,10 +11,14 @@ from botocore.config import Config
 from resume import resumed
 
 HANDED = "perdure.internal:8443"
+AUTHORIZATION = (
+    "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/cloudformation/aws4_request, "
+    "SignedHeaders=host, Signature=0"
+)
 QUEUE = json.dumps(
     {
         "Resources": {"Q": {"Type": "AWS::SQS::Queue", "Properties": {"QueueName": "stacked"}}},
-        "Outputs": {"Url": {"Value": {"Ref": "Q"}}},
+        "Outputs": {"Url": {"Value": {"Ref": "Q"}, "Export": {"Name": "url"}}},
     }
 )
 
@@ -50,6 +54,18 @@ def test_queue_of_a_stack(server, here):
     server.client("sqs").send_message(QueueUrl=output["OutputValue"], MessageBody="x")
     formation.delete_stack(StackName="named")
     assert server.client("sqs").list_queues(QueueNamePrefix="stacked").get("QueueUrls") is None
+
+
+def test_an_export_has_its_name_whatever_host_asks(server):
+    """An output keeps the name it is exported under, though the host in its value is another."""
+    formation = server.client("cloudformation")
+    formation.create_stack(StackName="exporting", TemplateBody=QUEUE)
+    form = b"Action=DescribeStacks&Version=2010-05-15&StackName=exporting"
+    for host in (f"127.0.0.1:{server.port}", f"localhost:{server.port}"):
+        headers = {"Host": host, "Authorization": AUTHORIZATION}
+        request = urllib.request.Request(server.url, form, headers)
+        assert b"<ExportName>url</ExportName>" in urllib.request.urlopen(request).read(), host
+    formation.delete_stack(StackName="exporting")
 
 
 def test_location_of_an_upload(server, here):

@@ -5,14 +5,16 @@ from __future__ import annotations
 import importlib
 import threading
 import time
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import moto.batch.models
 import pytest
 
 from perdure.engine import lock
 from perdure.engine.core import Engine
+from perdure.engine.doors import DOORS
 from perdure.engine.lock import ENGINE_LOCK, running, wait_for
+from perdure.engine.quirks.executions import EVENTS_MAX
 from perdure.engine.quirks.threads import _is_motos, _let_others_work
 
 
@@ -107,6 +109,16 @@ def test_an_execution_is_recorded_as_it_goes(engine: Engine) -> None:
     """What runs a state machine is defined where the threads that are recorded are."""
     worker = importlib.import_module("moto.stepfunctions.parser.backend.execution_worker")
     assert _is_motos(threading.Thread(target=worker.ExecutionWorker._execution_logic))
+
+
+def test_a_state_is_impure_whether_it_takes_a_turn_or_not(engine: Engine) -> None:
+    """States that follow each other quickly let nobody in, and a call of them is no other."""
+    states = importlib.import_module("moto.stepfunctions.parser.asl.component.state.state")
+    history = SimpleNamespace(_history_event_list=range(EVENTS_MAX))
+    for _ in range(5):
+        with running(), DOORS.open() as notes, pytest.raises(RuntimeError, match="maximum"):
+            states.CommonStateField._eval_body(None, SimpleNamespace(event_manager=history))
+        assert notes.impure == [lock.LET_OTHERS]
 
 
 def test_others_threads_are_left_alone() -> None:

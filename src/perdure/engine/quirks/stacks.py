@@ -113,6 +113,7 @@ def _whole_stacks(module: Any) -> None:
     module.Stack.stack_resources = property(_made)
     module.Stack.stack_parameters = property(_given)
     module.Stack.parameter_list = property(_told)
+    module.Stack.outputs = property(_given_out)
 
 
 def _is_empty(stack: Any) -> bool:
@@ -151,6 +152,34 @@ def _told(stack: Any) -> list[dict[str, str]]:
             parameter["ResolvedValue"] = joined
         told.append(parameter)
     return told
+
+
+def _given_out(stack: Any) -> list[dict[str, Any]] | None:
+    """The outputs, each with the name it is exported under.
+
+    moto finds that name by the value, and misses it for a queue's URL: the host in an output
+    is the one of whoever made the stack, that in an export the one of whoever asks.
+    """
+    from moto.cloudformation.parsing import clean_json
+
+    outputs = stack.output_map
+    slots, resources = outputs._output_json_map, outputs._resource_map
+
+    def exported_as(name: str) -> Any:
+        export = slots[name].get("Export") or {}
+        return clean_json(export.get("Name"), resources)
+
+    told = [
+        {
+            "OutputKey": output.key,
+            "OutputValue": output.value,
+            "Description": output.description,
+            "ExportName": exported_as(output.key),
+        }
+        for output in outputs.values()
+        if output is not None  # its condition does not hold
+    ]
+    return told or None
 
 
 def _sets_of_their_stack(module: Any) -> None:
