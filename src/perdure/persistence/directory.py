@@ -114,7 +114,7 @@ class Directory:
         the journal says again what is in it.  Any other is set aside: it may be of a save
         that died before its manifest, or the manifest may be an older or an emptied one
         that somebody put here.  Of the journal only the spare goes, so this is for before
-        the journal opens.
+        the journal opens; it is no part of a save, and every kill leaves one: not counted.
 
         Args:
             live: The live checkpoint.
@@ -134,7 +134,8 @@ class Directory:
             is_told_again = live.cut < _cut_of(path) <= replayable
             if path.suffix == TEMPORARY or is_told_again or self._is_superseded(relative, live):
                 self.files.remove(path, what="sweep")
-                removed.append(relative)
+                if relative != f"{JOURNAL}/{SPARE}":
+                    removed.append(relative)
             else:
                 self.set_aside(relative)
                 aside.append(relative)

@@ -514,7 +514,7 @@ def test_an_identity_that_is_gone_is_named(tmp_path: Path) -> None:
 
 
 def test_a_sweep_leaves_the_journal(tmp_path: Path) -> None:
-    """Of the journal only the spare is cleared away, and only that counts as left behind."""
+    """Of the journal only the spare is cleared away, which is nothing a save left behind."""
     directory = open_directory(tmp_path, files=Files(), version="test")
     folder = tmp_path / "journal"
     folder.mkdir()
@@ -523,7 +523,7 @@ def test_a_sweep_leaves_the_journal(tmp_path: Path) -> None:
     swept = directory.sweep(Manifest())
     directory.close()
 
-    assert swept == ["journal/spare.tmp"]
+    assert swept == []
     assert sorted(p.name for p in folder.iterdir()) == ["00000000000000000001.wal", "other.tmp"]
 
 
