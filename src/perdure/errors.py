@@ -396,7 +396,10 @@ class DurabilityError(StateError):
     """
 
     exit_code = 32
-    hint = "free space or mend the disk; the last published checkpoint is untouched"
+    hint = (
+        "see that the directory is there, free space or mend the disk; "
+        "`perdure check DIR` says what is in it"
+    )
 
     def __init__(self, path: Path, step: str, reason: str) -> None:
         super().__init__(f"{path}: {step} failed: {reason}")
