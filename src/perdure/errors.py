@@ -25,6 +25,8 @@ The CLI prints both and exits with ``exit_code``; the gateway puts both into
 
 from __future__ import annotations
 
+import json
+import shlex
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -340,7 +342,29 @@ class ForeignTailError(StateError):
         ours = ", ".join(f"{name} {running.get(name, 'unknown')}" for name in names)
         super().__init__(f"{path}: written under {theirs}; this is {ours}")
         self.path, self.found, self.running = path, dict(found), dict(running)
-        self.hint = f"start with {theirs} and stop cleanly (`perdure stop`); then start this one"
+        how = ", ".join(_way_back(name, found.get(name), running.get(name)) for name in names)
+        self.hint = f"start with {how} and stop cleanly (`perdure stop`); then start this one"
+
+
+def _way_back(name: str, theirs: str | None, ours: str | None) -> str:
+    """A part of another engine's fingerprint, as it can be typed."""
+    if name == "any_region" and theirs in ("true", "false"):
+        return f"ALLOW_NONSTANDARD_REGIONS={int(theirs == 'true')}"
+    if name == "settings":
+        then, now = _variables(theirs), _variables(ours)
+        typed = [f"{k}={shlex.quote(v)}" for k, v in then.items() if now.get(k) != v]
+        typed += [f"{k} unset" for k in now if k not in then]
+        return ", ".join(typed) or f"the MOTO_ variables {theirs or 'unset'}"
+    return f"{name} {theirs or 'unknown'}"
+
+
+def _variables(settings: str | None) -> dict[str, str]:
+    """The MOTO_ variables of a fingerprint; none, if it is no text of ours."""
+    try:
+        found = json.loads(settings or "{}")
+    except ValueError:
+        return {}
+    return {k: str(v) for k, v in sorted(found.items())} if isinstance(found, dict) else {}
 
 
 class ForeignSegmentError(CorruptionError):
@@ -372,7 +396,10 @@ class DurabilityError(StateError):
     """
 
     exit_code = 32
-    hint = "free space or mend the disk; the last published checkpoint is untouched"
+    hint = (
+        "see that the directory is there, free space or mend the disk; "
+        "`perdure check DIR` says what is in it"
+    )
 
     def __init__(self, path: Path, step: str, reason: str) -> None:
         super().__init__(f"{path}: {step} failed: {reason}")

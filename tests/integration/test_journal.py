@@ -388,6 +388,33 @@ def test_a_tail_is_not_replayed_into_a_store_that_is_set_aside(start, tmp_path):
     assert recovery(server)["verdict"] == "diverged"
 
 
+def test_the_copy_of_what_diverged_is_a_way_back(start, tmp_path):
+    """With identity and restored file beside it, the copy replays what a later start went past."""
+    state, before = tmp_path / "state", tmp_path / "before"
+    server = start(state, **LATE)
+    send(server, "a")
+    assert server.stop() == 0
+    server.start()
+    send(server, "b")
+    server.kill()
+    (file,) = (state / "api_states/000000000000/sqs").glob("*.state")
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-1] + b"?")
+    code, _ = server.refuse(RECOVERY="strict")
+    assert code == 45
+    server.start(RECOVERY="tolerant")
+    assert server.stop() == 0
+
+    (kept,) = (state / "quarantine").glob("*-diverged")
+    shutil.copytree(kept, before)
+    shutil.copy(state / "perdure.json", before)
+    (before / file.relative_to(state)).write_bytes(whole)
+
+    restored = start(before, RECOVERY="strict", **LATE)
+    assert recovery(restored)["verdict"] == "clean"
+    assert messages(restored) == ["a", "b"]
+
+
 # --------------------------------------------------------------------- disk
 
 

@@ -17,6 +17,8 @@ as those belong to objects in memory.  ``finish_apart`` tells, ``take_over`` doe
 
 from __future__ import annotations
 
+import errno
+import os
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -36,6 +38,8 @@ from perdure.persistence.writer import OutOfTimeError, Writer
 ROUNDS_MAX = 100
 # No attribute has this name: below it stands what a file carries for others alone.
 KEPT = ""
+# What a child meets that reads a file of its parent's: see ``forked``.
+CLOSED = repr(OSError(errno.EBADF, os.strerror(errno.EBADF)))
 
 
 @dataclass(slots=True)
@@ -127,8 +131,7 @@ class Capture:
         captured = dict(self.result.graphs)
         self.finish()
         if self.unexpected:
-            errors = [str(self.result.failed[key]) for key in sorted(self.unexpected)]
-            return "; ".join(errors)
+            return "; ".join(_unexpected(self.result.failed[k]) for k in sorted(self.unexpected))
         if _decisions() != before:
             return "objects are shared that were not before, or stores were loaded"
         now = dict(SHARING.homes())
@@ -382,3 +385,10 @@ def capture(wanted: set[StoreKey], saved: Mapping[StoreKey, Shares]) -> Captured
     work = Capture(saved)
     work.begin(wanted, budget_seconds=None)
     return work.result
+
+
+def _unexpected(failure: CaptureError) -> str:
+    """Why a child could not capture a store that its parent may be able to."""
+    if failure.reason != CLOSED:
+        return str(failure)
+    return f"store {failure.store}: it holds bodies in files on disk, which only the server reads"

@@ -28,7 +28,11 @@ ANY_REGION = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 # A name or an address, with a port or without.  Service names of compose files may have "_".
 HOST = re.compile(r"(?:[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,252})|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?")
 QUEUE_PATH = re.compile(r"/queue/(?P<region>[a-z0-9-]+)(?P<rest>/\d{12}/[^/]+)/?")
-SQS_HOST = re.compile(r"(?:(?P<region>[a-z0-9-]+)\.queue|sqs\.(?P<region2>[a-z0-9-]+))\.")
+# A service's host without a region is no region called "localhost": see PLAIN_HOST.
+SQS_HOST = re.compile(
+    r"(?:(?P<region>[a-z0-9-]+)\.queue|"
+    r"sqs\.(?!localhost\.localstack\.|amazonaws\.)(?P<region2>[a-z0-9-]+))\."
+)
 S3_HOST = re.compile(
     r"^(?P<bucket>[a-zA-Z0-9][a-zA-Z0-9._-]{1,254})\.s3(?:[.-](?:dualstack\.)?"
     r"(?P<region>[a-z]{2,}(?:-[a-z]+)+-\d+))?\."

@@ -299,7 +299,9 @@ def die(error: PerdureError) -> None:
     ahead of it.
     """
     log.critical(
-        "%s (%s); the process stops: every answered call is in the journal", error, error.hint
+        "%s (%s); the process stops, without a save: the next start goes on with what is on disk",
+        error,
+        error.hint,
     )
     logging.shutdown()
     os._exit(error.exit_code)

@@ -115,6 +115,12 @@ def _replay(
     started = said = time.monotonic()
     for record in tail.records():
         if stop():
+            # Said here: whoever stops the server waits for no outcome of its start.
+            log.info(
+                "stopped after %d records were replayed; nothing on disk was changed, and the "
+                "next start begins where this one began",
+                recovery.replayed,
+            )
             raise RecoveryStoppedError(recovery.replayed)
         _replay_one(record, replayer, recovery, path=tail.path / FOLDER, strict=strict)
         recovery.replayed += 1

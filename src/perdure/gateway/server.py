@@ -26,6 +26,7 @@ import uvicorn
 
 from perdure import __version__, ignored, runfile
 from perdure.config import Address, Config, LoadStrategy, SaveStrategy, Sync, in_container
+from perdure.engine import pins
 from perdure.engine.core import Engine
 from perdure.engine.quirks import names
 from perdure.engine.services import by_name
@@ -311,5 +312,14 @@ def _log_to_stderr(level: str) -> None:
         stream=sys.stderr,
         force=True,
     )
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(_on_real_time)
     for noisy in ("botocore", "boto3", "urllib3", "asyncio", "uvicorn.error", "hpack"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def _on_real_time(record: logging.LogRecord) -> bool:
+    """Date a line by the real clock: one said within a call was dated by the call's pins."""
+    now = pins.now_us()
+    record.created, record.msecs = now / 1e6, float(now // 1000 % 1000)
+    return True

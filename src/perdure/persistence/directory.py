@@ -64,6 +64,8 @@ NO_LINKS = "remove the link, or put what it points to in its place; only DATA_DI
 _INSTANCE = re.compile(r"[0-9a-f]{32}")
 # What a volume may hold before Perdure's first start.
 INDIFFERENT = {"lost+found", ".gitkeep", ".gitignore", ".DS_Store", LOCK}
+# What only Perdure puts side by side: enough to know a directory of ours by that lost its identity.
+OWN = {LOCK, MANIFEST, JOURNAL, STATES, QUARANTINE}
 # What LocalStack leaves in its volume, by era; the first that is there names it to users.
 LOCALSTACK = {
     "recorded_api_calls.json": "a LocalStack 0.x volume (recorded_api_calls.json, which "
@@ -112,7 +114,7 @@ class Directory:
         the journal says again what is in it.  Any other is set aside: it may be of a save
         that died before its manifest, or the manifest may be an older or an emptied one
         that somebody put here.  Of the journal only the spare goes, so this is for before
-        the journal opens.
+        the journal opens; it is no part of a save, and every kill leaves one: not counted.
 
         Args:
             live: The live checkpoint.
@@ -132,7 +134,8 @@ class Directory:
             is_told_again = live.cut < _cut_of(path) <= replayable
             if path.suffix == TEMPORARY or is_told_again or self._is_superseded(relative, live):
                 self.files.remove(path, what="sweep")
-                removed.append(relative)
+                if relative != f"{JOURNAL}/{SPARE}":
+                    removed.append(relative)
             else:
                 self.set_aside(relative)
                 aside.append(relative)
@@ -244,6 +247,7 @@ def recognise(path: Path) -> bool:
     Raises:
         UnusableDirectoryError: It is no folder, or may not be read.
         ForeignDirectoryError: It holds something else.
+        CorruptionError: It is one, and its identity is missing.
     """
     try:
         names = {entry.name for entry in path.iterdir()}
@@ -255,6 +259,10 @@ def recognise(path: Path) -> bool:
         raise UnusableDirectoryError(path, error.strerror or str(error)) from error
     if IDENTITY in names:
         return True
+    own = names & OWN
+    if own & {MANIFEST, JOURNAL} and len(own) > 1:
+        beside = f"none beside {', '.join(sorted(own - {LOCK}))}"
+        raise CorruptionError(path / IDENTITY, "identity", expected="a file", found=beside)
     strangers = sorted(names - INDIFFERENT - {IDENTITY + TEMPORARY})
     if strangers:
         known = next((text for name, text in LOCALSTACK.items() if name in strangers), None)

@@ -204,7 +204,7 @@ def test_a_failure_nothing_explains_is_one(disk: Disk, moto: Any) -> None:
     file = body._file
     body.__dict__["_file"] = Unreadable()
     work = begun(disk.engine, 0)
-    assert "Bad file descriptor" in str(work.finish_apart())
+    assert f"store {SQS}: it holds bodies in files on disk" in str(work.finish_apart())
     assert work.unexpected == {SQS}
     body.__dict__["_file"] = file
 

@@ -136,6 +136,8 @@ def test_virtual_hosts_become_paths(host: str, path: str, expected: str) -> None
         ("sqs.us-west-2.localhost.localstack.cloud:4566", "/000000000000/q", "us-west-2"),
         ("us-west-2.queue.localhost.localstack.cloud:4566", "/000000000000/q", "us-west-2"),
         ("sqs.us-west-2.amazonaws.com", "/000000000000/q", "us-west-2"),
+        ("sqs.localhost.localstack.cloud:4566", "/000000000000/q", "eu-west-1"),
+        ("sqs.amazonaws.com", "/000000000000/q", "eu-west-1"),
     ],
 )
 def test_queue_urls_of_every_shape(host: str, path: str, region: str) -> None:

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
 
 from perdure.engine.replaying import Divergence
-from perdure.gateway.recovery import DIVERGENCES_MAX, Recovery, _diverged
+from perdure.errors import RecoveryStoppedError
+from perdure.gateway.recovery import DIVERGENCES_MAX, Recovery, _diverged, replay
 from perdure.persistence.keys import Lsn, StoreKey
+from perdure.persistence.record import MARK
 
 KEY = StoreKey("sqs", "000000000000", "us-east-1")
 
@@ -31,3 +38,17 @@ def test_half_a_character_is_shown_escaped() -> None:
     text = json.dumps(recovery.to_json(), ensure_ascii=False).encode().decode()
     assert all(part in text for part in ("s \\\\ud800", "é", "\\\\udfff"))
     recovery.diverged[KEY].encode()
+
+
+def test_a_stop_in_a_replay_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The exit code is that of a stop, so the log says how far it came and what it changed."""
+    caplog.set_level("INFO")
+    records = [SimpleNamespace(kind=MARK, lsn=Lsn(n)) for n in (1, 2, 3)]
+    tail: Any = SimpleNamespace(records=lambda: iter(records), path=tmp_path)
+    replayer: Any = None
+    stops = iter([False, False, True])
+
+    with pytest.raises(RecoveryStoppedError):
+        replay(tail, replayer, Recovery(), strict=False, stop=lambda: next(stops))
+
+    assert "stopped after 2 records were replayed; nothing on disk was changed" in caplog.text

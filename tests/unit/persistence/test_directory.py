@@ -6,6 +6,7 @@ import errno
 import fcntl
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -123,6 +124,27 @@ def test_what_is_not_ours_is_named_and_untouched(
     with pytest.raises(ForeignDirectoryError, match=message):
         opened(tmp_path)
 
+    assert tree(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    "gone", [(), ("manifest.json",), ("journal",), ("api_states",), ("LOCK", "journal")]
+)
+def test_a_directory_that_lost_its_identity_is_ours(tmp_path: Path, gone: tuple[str, ...]) -> None:
+    """Without perdure.json it is no LocalStack volume: the file is asked for, nothing changes."""
+    opened(tmp_path).close()
+    (tmp_path / IDENTITY).unlink()
+    for name in ("journal/00000000000000000001.wal", "api_states/0/s3/aws.1.state"):
+        put(tmp_path / name)
+    for name in gone:
+        path = tmp_path / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    before = tree(tmp_path)
+
+    with pytest.raises(CorruptionError, match=r"perdure\.json: identity: .* none beside") as error:
+        opened(tmp_path)
+
+    assert "restore the file from a backup" in error.value.hint
     assert tree(tmp_path) == before
 
 
@@ -492,7 +514,7 @@ def test_an_identity_that_is_gone_is_named(tmp_path: Path) -> None:
 
 
 def test_a_sweep_leaves_the_journal(tmp_path: Path) -> None:
-    """Of the journal only the spare is cleared away, and only that counts as left behind."""
+    """Of the journal only the spare is cleared away, which is nothing a save left behind."""
     directory = open_directory(tmp_path, files=Files(), version="test")
     folder = tmp_path / "journal"
     folder.mkdir()
@@ -501,7 +523,7 @@ def test_a_sweep_leaves_the_journal(tmp_path: Path) -> None:
     swept = directory.sweep(Manifest())
     directory.close()
 
-    assert swept == ["journal/spare.tmp"]
+    assert swept == []
     assert sorted(p.name for p in folder.iterdir()) == ["00000000000000000001.wal", "other.tmp"]
 
 
