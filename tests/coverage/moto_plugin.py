@@ -183,8 +183,9 @@ class Sweep:
         """Save what tests and threads changed since the last call: it is not this one's.
 
         Args:
-            look_at_all: Before a call that may only read.  All stores are loaded and looked at now: a set
-                that is built anew may come in another order, which is no change.
+            look_at_all: Before a call that may only read.  All stores are loaded and
+                looked at now: a set that is built anew may come in another order, which
+                is no change.
         """
         STORES.dirty |= self.held.keys() & self.engine.living()
         if look_at_all:
