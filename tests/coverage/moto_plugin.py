@@ -135,7 +135,7 @@ class Sweep:
             status = 0
             operation = core_operation(call)
             self.operations[call.service.name].add(operation)
-            settled = self.settle(call if self.effects.may_read(call, operation) else None)
+            settled = self.settle(look_at_all=self.effects.may_read(call, operation))
             # Only tests of moto can tell how states move on; as it is, it counts.
             counts = not (effects.writes_beside(call) or state_manager._transitions)
             try:
@@ -184,19 +184,17 @@ class Sweep:
 
     # ------------------------------------------------------------------ state
 
-    def settle(self, call: Call | None) -> set[StoreKey]:
+    def settle(self, *, look_at_all: bool) -> set[StoreKey]:
         """Save what tests and threads changed since the last call: it is not this one's.
 
         Args:
-            call: One that may only read.  Its stores are loaded and looked at now: a set
-                that is built anew may come in another order, which is no change.
+            look_at_all: Before a call that may only read.  All stores are loaded and
+                looked at now: a set that is built anew may come in another order, which
+                is no change.
         """
         STORES.dirty |= self.held.keys() & self.engine.living()
-        if call is not None:
-            mine = (call.service.module, call.account)
-            for key in [key for key in STORES.unloaded if key[:2] == mine]:
-                if key in STORES.unloaded:
-                    self.engine.load(key)
+        if look_at_all:
+            self.engine.load_all()
             STORES.dirty |= self.engine.living()
         return self.disk.save()
 

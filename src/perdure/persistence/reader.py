@@ -19,7 +19,7 @@ import gc
 import io
 import operator
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -317,14 +317,13 @@ class Reader:
         ``_rehash``.
         """
         bound = set()
-        for held in gc.get_objects(generation=0):
+        for held in _young((dict, list), lambda part: type(part) is _Unbound):
+            places: list[tuple[Any, Any]]
             put: Any
             if issubclass(type(held), dict):
                 places, put = list(dict.items(held)), dict.__setitem__
-            elif issubclass(type(held), list):
-                places, put = list(enumerate(list.__iter__(held))), list.__setitem__
             else:
-                continue
+                places, put = list(enumerate(list.__iter__(held))), list.__setitem__
             for place, value in places:
                 if type(value) is _Unbound:
                     put(held, place, self._bound(value))
@@ -480,8 +479,7 @@ def _rehash(hashed: set[type]) -> None:
             isinstance(key, tuple) and any(concerns(part) for part in tuple.__iter__(key))
         )
 
-    for held in gc.get_objects(generation=0):
-        # By type: ``isinstance`` would ask a proxy what it stands for.
+    for held in _young((dict, set), concerns):
         if issubclass(type(held), dict):
             if any(concerns(key) for key in dict.keys(held)):
                 # OrderedDict keeps an order of its own beside dict's; as it was just
@@ -493,7 +491,21 @@ def _rehash(hashed: set[type]) -> None:
                 kind.clear(held)
                 for key, value in items:
                     kind.__setitem__(held, key, value)
-        elif issubclass(type(held), set) and any(concerns(member) for member in held):
+        else:
             members = list(held)
             held.clear()
             held.update(members)
+
+
+def _young(kinds: tuple[type, ...], concerns: Callable[[Any], bool]) -> Iterator[Any]:
+    """Containers made since the reader started that hold what concerns it.
+
+    Those that other threads make meanwhile are among them, some half made or about to
+    change: to iterate one may fail or end the process.  To ask what it refers to, as
+    the collector does, is safe at any time; and what the reader looks for is nobody
+    else's.
+    """
+    for held in gc.get_objects(generation=0):
+        # By type: ``isinstance`` would ask a proxy what it stands for.
+        if issubclass(type(held), kinds) and any(map(concerns, gc.get_referents(held))):
+            yield held

@@ -69,10 +69,19 @@ def bucket(engine: Engine, name: str = "bbb") -> Any:
 
 
 def test_every_row_is_an_operation_of_a_service() -> None:
-    """The table names services as services.json does, and operations as their models do."""
+    """The table names services as services.json does, and operations as their models do.
+
+    Services that one module of moto answers under one signing name, as RDS and DocumentDB,
+    are not told apart.
+    """
     services = {service.name: service for service in all_services()}
     for name, operations in effects.reads().items():
-        unknown = [each for each in operations if not has_operation(services[name], each)]
+        same = [each for each in all_services() if each.module == services[name].module]
+        unknown = [
+            operation
+            for operation in operations
+            if not any(has_operation(each, operation) for each in same)
+        ]
         assert unknown == [], name
 
 
@@ -85,6 +94,9 @@ HOT = {
     "iam": "GetUser GetRole ListUsers ListRoles",
     "lambda": "GetFunction ListFunctions",
     "logs": "DescribeLogGroups DescribeLogStreams GetLogEvents",
+    "kinesis": "GetRecords GetShardIterator DescribeStream",
+    "secretsmanager": "GetSecretValue DescribeSecret",
+    "ec2": "DescribeInstances DescribeImages DescribeSecurityGroups DescribeSubnets",
     "cloudwatch": "GetMetricStatistics DescribeAlarms",
 }
 

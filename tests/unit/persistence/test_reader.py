@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import ctypes
 import dataclasses
 import datetime as dt
 import decimal
@@ -647,6 +648,20 @@ def test_bound_methods_are_bound_to_what_was_loaded() -> None:
     for method in (found.speaker.own, found.table["a"], found.row[0]):
         assert method.__self__ is found.speaker
         assert method() == "hello"
+
+
+def test_what_other_threads_have_half_made_is_left_alone() -> None:
+    """A list without its items, as C code of another thread may leave it, ends nothing."""
+    new_list = ctypes.pythonapi.PyList_New
+    new_list.restype = ctypes.py_object
+    new_list.argtypes = [ctypes.c_ssize_t]
+    speaker = zoo.Speaker(word="hello")
+    reader = Reader(ZooPolicy(), ZooExports())
+    attributes = reader.load(state_of(dump({"value": Plain(row=[speaker.speak])})), path=PATH)
+    half_made = new_list(3)
+    reader.settle()
+    half_made[:] = []
+    assert attributes["value"].row[0]() == "hello"
 
 
 def test_a_method_where_none_can_be_bound_is_named() -> None:
