@@ -18,6 +18,15 @@ QUEUES = "000000000000/sqs/us-east-1"
 LATE = {"CHECKPOINT_INTERVAL": "86400"}
 
 
+def begin(start, state, **env):
+    """A server whose first checkpoint is made: it only says that there is a journal."""
+    server = start(state, **env)
+    server.wait_until(
+        lambda: server.health()["persistence"]["journal"]["checkpoint_lsn"] > 0, "named"
+    )
+    return server
+
+
 def send(server, *bodies, name="queue"):
     """Put messages into a queue, made where it is missing."""
     sqs = server.client("sqs")
@@ -62,7 +71,7 @@ def exists(server, name):
 @pytest.mark.parametrize("sync", ["interval", "always", "never"])
 def test_every_answered_call_survives_a_kill(start, tmp_path, sync):
     """Whatever JOURNAL_SYNC says, the death of the process loses nothing."""
-    server = start(tmp_path / "state", JOURNAL_SYNC=sync, **LATE)
+    server = begin(start, tmp_path / "state", JOURNAL_SYNC=sync, **LATE)
     for number in range(3):
         send(server, str(number))
         server.kill()
@@ -87,7 +96,7 @@ def test_with_always_an_answer_waits_for_its_sync(start, tmp_path):
 
 def test_a_clean_stop_leaves_no_tail(start, tmp_path):
     """After a stop all is in the checkpoint: nothing is replayed."""
-    server = start(tmp_path / "state", **LATE)
+    server = begin(start, tmp_path / "state", **LATE)
     send(server, "a")
     assert server.stop() == 0
     server.start()
@@ -116,7 +125,7 @@ def test_a_checkpoint_comes_by_itself_and_retires_the_journal(start, tmp_path):
 
 def test_a_second_recovery_finds_what_the_first_found(start, tmp_path):
     """Recovery is no change: killed right after it, the next start finds the same."""
-    server = start(tmp_path / "state", **LATE)
+    server = begin(start, tmp_path / "state", **LATE)
     send(server, "a", "b")
     for _ in range(3):
         server.kill()
@@ -127,7 +136,7 @@ def test_a_second_recovery_finds_what_the_first_found(start, tmp_path):
 
 def test_the_clock_never_goes_back(start, tmp_path):
     """A call after a restart has a later time than any before it."""
-    server = start(tmp_path / "state", **LATE)
+    server = begin(start, tmp_path / "state", **LATE)
     secrets = server.client("secretsmanager")
     first = secrets.create_secret(Name="one", SecretString="s")
     server.kill()
@@ -146,7 +155,7 @@ def test_the_clock_never_goes_back(start, tmp_path):
 @pytest.mark.parametrize("strategy", ["ON_REQUEST", "SCHEDULED", "ON_SHUTDOWN", "MANUAL"])
 def test_another_strategy_takes_over_a_tail(start, tmp_path, strategy):
     """A start without a journal replays what one left, and keeps it without one."""
-    server = start(tmp_path / "state", **LATE)
+    server = begin(start, tmp_path / "state", **LATE)
     send(server, "a")
     server.kill()
     server.start(SNAPSHOT_SAVE_STRATEGY=strategy)
@@ -165,7 +174,7 @@ def test_another_strategy_takes_over_a_tail(start, tmp_path, strategy):
 
 def test_manual_loading_leaves_a_tail_until_it_is_asked_for(start, tmp_path):
     """With MANUAL loading nothing is replayed, nor written down, until a load."""
-    server = start(tmp_path / "state", **LATE)
+    server = begin(start, tmp_path / "state", **LATE)
     send(server, "a")
     server.kill()
     server.start(SNAPSHOT_LOAD_STRATEGY="MANUAL")
@@ -184,7 +193,7 @@ def test_manual_loading_leaves_a_tail_until_it_is_asked_for(start, tmp_path):
 def test_manual_loading_and_a_save_set_what_was_there_aside(start, tmp_path):
     """A save before a load begins anew; the old state, its journal too, is kept aside."""
     state = tmp_path / "state"
-    server = start(state, **LATE)
+    server = begin(start, state, **LATE)
     send(server, "a")
     server.kill()
     server.start(SNAPSHOT_LOAD_STRATEGY="MANUAL")
@@ -201,7 +210,7 @@ def test_manual_loading_and_a_save_set_what_was_there_aside(start, tmp_path):
 
 def test_a_load_keeps_what_the_journal_holds(start, tmp_path):
     """What was answered is state on disk, so loading what is on disk loses nothing."""
-    server = start(tmp_path / "state", **LATE)
+    server = begin(start, tmp_path / "state", **LATE)
     send(server, "a")
     assert server.ask("/_localstack/state/load", method="POST")[0] == 200
     send(server, "b")
@@ -214,7 +223,7 @@ def test_a_load_keeps_what_the_journal_holds(start, tmp_path):
 @pytest.mark.parametrize("path", ["/_localstack/state/reset", "/_localstack/state/sqs/reset"])
 def test_a_reset_is_not_undone_by_replay(start, tmp_path, path):
     """What was reset stays so after a kill, and what came after it is there."""
-    server = start(tmp_path / "state", **LATE)
+    server = begin(start, tmp_path / "state", **LATE)
     send(server, "a")
     assert server.ask(path, method="POST")[0] == 200
     assert not exists(server, "queue")
@@ -232,7 +241,7 @@ def test_a_reset_is_not_undone_by_replay(start, tmp_path, path):
 def test_a_torn_tail_is_cut_kept_and_told(start, tmp_path):
     """Bytes of a record that never became whole are kept aside, and all before it is there."""
     state = tmp_path / "state"
-    server = start(state, **LATE)
+    server = begin(start, state, **LATE)
     send(server, "a", "b")
     server.kill()
     spoil(state, b"b")
@@ -270,7 +279,7 @@ def check(state: Path) -> dict:
 def test_a_damaged_record_that_was_durable_refuses_the_start(start, tmp_path):
     """A record that a later one proves durable is never skipped."""
     state = tmp_path / "state"
-    server = start(state, JOURNAL_SYNC="always", **LATE)
+    server = begin(start, state, JOURNAL_SYNC="always", **LATE)
     send(server, "a", "b")
     server.kill()
     spoil(state, b"a")
@@ -302,7 +311,7 @@ def test_a_journal_that_is_gone_refuses_the_start(start, tmp_path):
 def test_a_tail_of_another_engine_is_not_replayed_by_guess(start, tmp_path):
     """A setting that shapes answers differs: the start says which, and changes nothing."""
     state = tmp_path / "state"
-    server = start(state, **LATE)
+    server = begin(start, state, **LATE)
     send(server, "a")
     server.kill()
     before = [p.read_bytes() for p in segments(state)]
@@ -345,7 +354,7 @@ def diverge(state: Path) -> None:
 def test_a_divergence_is_told_and_what_it_came_from_is_kept(start, tmp_path):
     """The start goes on, names call and stores, and keeps checkpoint and tail aside."""
     state = tmp_path / "state"
-    server = start(state, **LATE)
+    server = begin(start, state, **LATE)
     send(server, "a")
     server.kill()
     diverge(state)
@@ -369,7 +378,7 @@ def test_a_divergence_is_told_and_what_it_came_from_is_kept(start, tmp_path):
 def test_a_tail_is_not_replayed_into_a_store_that_is_set_aside(start, tmp_path):
     """A damaged store stays set aside: calls to it diverge, the others are replayed."""
     state = tmp_path / "state"
-    server = start(state, **LATE)
+    server = begin(start, state, **LATE)
     send(server, "a")
     assert server.stop() == 0
     server.start()
@@ -391,7 +400,7 @@ def test_a_tail_is_not_replayed_into_a_store_that_is_set_aside(start, tmp_path):
 def test_the_copy_of_what_diverged_is_a_way_back(start, tmp_path):
     """With identity and restored file beside it, the copy replays what a later start went past."""
     state, before = tmp_path / "state", tmp_path / "before"
-    server = start(state, **LATE)
+    server = begin(start, state, **LATE)
     send(server, "a")
     assert server.stop() == 0
     server.start()
@@ -463,7 +472,7 @@ def test_a_full_disk_refuses_writes_and_goes_on_when_there_is_room(start, small_
 def test_a_deleted_directory_stops_the_server(start, tmp_path):
     """Nothing more is acknowledged once the journal is gone."""
     state = tmp_path / "state"
-    server = start(state, **LATE)
+    server = begin(start, state, **LATE)
     send(server, "a")
     shutil.rmtree(state)
 
