@@ -76,3 +76,18 @@ def test_constants_are_the_same_in_another_process(engine: Any, name: str) -> No
         check=True,
     )
     assert json.loads(there.stdout) == here != []
+
+
+def test_it_has_all_that_a_set_has() -> None:
+    """What stands in for a set can do what moto may ask of one, with the same outcome."""
+    names = {name for name in dir(set) if not name.startswith("_")}
+    assert names <= set(dir(OrderedSet))
+    for name in ("difference", "intersection", "symmetric_difference", "union", "update"):
+        for method in (name, f"{name}_update"):
+            if method not in names:
+                continue
+            plain, ordered = {1, 2, 3}, OrderedSet([1, 2, 3])
+            of_plain, of_ordered = (getattr(s, method)({2, 3, 4}) for s in (plain, ordered))
+            assert set(ordered) == plain
+            assert of_ordered is of_plain is None or set(of_ordered) == of_plain
+    assert OrderedSet([2, 1]).copy() == OrderedSet([2, 1])

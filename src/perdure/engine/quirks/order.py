@@ -139,6 +139,27 @@ class OrderedSet(MutableSet[Any]):
         gone = {member for other in others for member in other}
         return type(self)(member for member in self if member not in gone)
 
+    def symmetric_difference(self, other: Iterable[Any]) -> OrderedSet:
+        """As a set's."""
+        theirs = dict.fromkeys(other)
+        return type(self)([*self.difference(theirs), *(m for m in theirs if m not in self)])
+
+    def difference_update(self, *others: Iterable[Any]) -> None:
+        """As a set's."""
+        self._members = self.difference(*others)._members
+
+    def intersection_update(self, *others: Iterable[Any]) -> None:
+        """As a set's."""
+        self._members = self.intersection(*others)._members
+
+    def symmetric_difference_update(self, other: Iterable[Any]) -> None:
+        """As a set's."""
+        self._members = self.symmetric_difference(other)._members
+
+    def copy(self) -> OrderedSet:
+        """As a set's."""
+        return type(self)(self._members)
+
 
 def _remember_order(module: Any) -> None:
     # State names its classes by module; a look-up there finds this one.
