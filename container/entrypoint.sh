@@ -7,8 +7,10 @@
 set -eu
 
 # Not set in the image, where it would win over LOCALSTACK_GATEWAY_LISTEN.
-: "${GATEWAY_LISTEN:=${LOCALSTACK_GATEWAY_LISTEN:-0.0.0.0:4566}}"
-export GATEWAY_LISTEN
+if [ -z "${GATEWAY_LISTEN:-}${LOCALSTACK_GATEWAY_LISTEN:-}" ]; then
+    # Of old compose files; EDGE_PORT counts beside it.
+    export EDGE_BIND_HOST="${EDGE_BIND_HOST:-${LOCALSTACK_EDGE_BIND_HOST:-0.0.0.0}}"
+fi
 
 own() {
     # The folder itself, so that files can be made in it; what is below only if it is
@@ -27,6 +29,15 @@ volume=/var/lib/localstack
 for folder in "$volume" "$volume/state" "${DATA_DIR:-${LOCALSTACK_DATA_DIR:-}}"; do
     case "$folder" in
         "" | /) ;;
+        "$volume"/*)
+            # Its maker is the unprivileged user: through a link root would give away what
+            # that user may not have.
+            if [ -L "$folder" ]; then
+                echo "perdure: $folder is a link; it keeps its owner" >&2
+            else
+                own "$folder" || echo "perdure: $folder cannot be given to the user perdure" >&2
+            fi
+            ;;
         *) own "$folder" || echo "perdure: $folder cannot be given to the user perdure" >&2 ;;
     esac
 done

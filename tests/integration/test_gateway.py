@@ -536,6 +536,20 @@ def test_cors(server):
     reset = "/_localstack/state/reset"
     assert ask(server, "POST", reset, Origin="https://app.example")[0] == 403
     assert "access-control-allow-origin" not in ask(server, "GET", "/wire/none")[1]
+    local = "http://localhost:3000"
+    for path in ("/_localstack/health", "/_aws/ses"):
+        for method in ("OPTIONS", "GET"):
+            status, headers, _ = ask(server, method, path, Origin=local)
+            assert (status, headers["access-control-allow-origin"]) in ((200, local), (204, local))
+    foreign = ask(server, "GET", "/_localstack/health", Origin="https://app.example")[1]
+    assert "access-control-allow-origin" not in foreign
+
+
+def test_bodies_of_internal_routes(server):
+    """One that is nested without end, or too large, is refused by status, not by a failure."""
+    deep = b'{"a":' * 100_000
+    assert ask(server, "PUT", "/_localstack/health", deep)[0] == 400
+    assert ask(server, "PUT", "/_localstack/health", b"x" * (2 << 20))[0] == 413
 
 
 @pytest.mark.usefixtures("bucket")

@@ -304,6 +304,17 @@ def test_bad_first_bytes(server, name):
         assert found.startswith(expected) if expected else b"HTTP" not in found
 
 
+def test_what_is_refused_for_its_head_is_not_run(server):
+    """A write with too many headers, sent in one piece, is told 431 and changes nothing."""
+    body = b"Action=CreateQueue&QueueName=refused"
+    head = b"POST / HTTP/1.1\r\nHost: sqs.us-east-1.localhost.localstack.cloud\r\n"
+    head += b"Content-Type: application/x-www-form-urlencoded\r\n"
+    head += b"Content-Length: %d\r\n" % len(body) + b"a: b\r\n" * 2000
+    with dialogue(server, head + b"\r\n" + body) as connection:
+        assert connection.recv(1000).startswith(b"HTTP/1.1 431")
+    assert server.client("sqs").list_queues(QueueNamePrefix="refused").get("QueueUrls") is None
+
+
 @pytest.mark.parametrize(
     "sent", [b"", HELLO, b"P", PREFACE[:10], PREFACE, b"GET / HT"], ids=lambda sent: repr(sent[:9])
 )

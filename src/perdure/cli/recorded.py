@@ -24,7 +24,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote
 
 from perdure.errors import RecordingError, RequestError
 
@@ -107,7 +107,7 @@ class Record:
             return False
         try:
             document = json.loads(answer)
-        except ValueError:
+        except (ValueError, RecursionError):
             return False
         return "__type" in document and bool({"message", "Message"} & document.keys())
 
@@ -174,7 +174,7 @@ def _record(number: int, document: Any) -> Record:
         raise TypeError("h: an object of strings is expected")
     if method.upper() not in METHODS:
         raise ValueError(f"m: no AWS call has the method {method[:20]!r}")
-    if not path.startswith("/") or path.startswith(INTERNAL):
+    if not path.startswith("/") or unquote(path).startswith(INTERNAL):
         raise ValueError(f"p: {path[:100]!r} is no path of an AWS call")
     named = {name.lower(): value for name, value in headers.items()}
     body, named = undo_chunks(_bytes(document.get("d")) or b"", named)

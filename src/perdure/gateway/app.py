@@ -61,10 +61,15 @@ class App:
                 )
                 await _send(send, error_answer(error, protocol="rest-json"), [])
                 return
+            sent = [(n.decode("latin-1"), v.decode("latin-1")) for n, v in scope["headers"]]
+            cors = wire.cors_headers(dict(reversed(sent)), (), self.origins)
+            if scope["method"] == "OPTIONS" and cors:
+                await _send(send, Answer(204, [], b""), cors)
+                return
             if is_developer:
                 # They show and change state, as calls do.
                 await self.ready.wait()
-            await self.internal(scope, receive, send)
+            await self.internal(scope, receive, _adding(send, cors))
             return
         try:
             request = await self._request(scope, receive)
@@ -123,6 +128,20 @@ class App:
             answer.status,
         )
         return answer
+
+
+def _adding(send: Send, more: Headers) -> Send:
+    """A ``send`` that adds headers to an answer."""
+    if not more:
+        return send
+    added = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in more]
+
+    async def adding(message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message.get("headers", ()), *added]}
+        await send(message)
+
+    return adding
 
 
 def _is_signed(scope: Scope) -> bool:

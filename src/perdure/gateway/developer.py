@@ -30,6 +30,7 @@ from perdure.config import Config, SaveStrategy
 from perdure.engine import developer
 from perdure.engine.core import DEFAULT_ACCOUNT, Engine
 from perdure.engine.stores import QuarantinedError
+from perdure.gateway.bodies import parsed, small_body
 from perdure.gateway.lifecycle import Lifecycle
 from perdure.gateway.shapes import escape
 
@@ -232,12 +233,9 @@ async def _values(request: Request) -> tuple[dict[str, str], bool]:
     """Query, form and JSON fields together, and whether SQS' JSON protocol is spoken."""
     values = dict(request.query_params)
     kind = request.headers.get("content-type", "")
-    body = await request.body()
+    body = await small_body(request)
     if "json" in kind:
-        try:
-            document = json.loads(body or b"{}")
-        except ValueError:
-            document = None
+        document = parsed(body or b"{}")
         if isinstance(document, dict):
             values |= {name: str(value) for name, value in document.items()}
     else:

@@ -52,6 +52,13 @@ class Http1(HttpToolsProtocol):
         elif self.head_bytes:
             self.head_bytes = 0
 
+    def on_headers_complete(self) -> None:
+        """Begin the call, unless its head is refused: what is answered 431 is never run."""
+        if len(self.headers) > HEADERS_MAX:
+            self._check_head(0)
+        else:
+            super().on_headers_complete()
+
     def _should_upgrade(self) -> bool:
         """Whether no call is begun, since the request is read again; asked of offers only."""
         return bool(self.parser.get_method() != b"CONNECT")

@@ -27,6 +27,7 @@ from perdure.config import Config, in_container
 from perdure.engine.core import Engine
 from perdure.engine.services import by_name
 from perdure.errors import PerdureError
+from perdure.gateway.bodies import parsed, small_body
 from perdure.gateway.developer import Developer
 from perdure.gateway.init_hooks import InitHooks
 from perdure.gateway.lifecycle import Lifecycle
@@ -265,10 +266,7 @@ def _off() -> Response:
 
 
 async def _json(request: Request) -> Any:
-    try:
-        return json.loads(await request.body() or b"{}")
-    except ValueError:
-        return None
+    return parsed(await small_body(request) or b"{}")
 
 
 def _merged(document: dict[str, Any], notes: dict[str, Any]) -> dict[str, Any]:

@@ -59,7 +59,8 @@ def context(config: Config) -> ssl.SSLContext:
     own = config.custom_ssl_cert_path
     if own is not None:
         try:
-            made.load_cert_chain(own)
+            # No pass phrase: OpenSSL would ask the terminal for one, and wait.
+            made.load_cert_chain(own, password=lambda: "")
         except OSError as error:  # ssl.SSLError is one
             raise ConfigError(
                 "CUSTOM_SSL_CERT_PATH",

@@ -91,6 +91,7 @@ def test_a_call_behind_a_torn_one_is_read(tmp_path):
         '{"a": "s3", "m": "PUT", "p": "http://elsewhere/"}',
         '{"a": "s3", "m": "CONNECT", "p": "/"}',
         '{"a": "s3", "m": "POST", "p": "/_localstack/state/reset"}',
+        '{"a": "s3", "m": "POST", "p": "/%5Flocalstack/state/reset"}',
         "[" * 100_000,
         "\x00\xff",
     ],
