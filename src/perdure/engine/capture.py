@@ -25,6 +25,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from perdure.engine import process
 from perdure.engine.costs import COSTS
 from perdure.engine.heap import no_collections
 from perdure.engine.policy import POLICY, state_of
@@ -392,3 +393,8 @@ def _unexpected(failure: CaptureError) -> str:
     if failure.reason != CLOSED:
         return str(failure)
     return f"store {failure.store}: it holds bodies in files on disk, which only the server reads"
+
+
+def capture_process() -> Graph:
+    """The state that belongs to no store.  Needs the engine lock."""
+    return Writer(POLICY, SHARING, process.PROCESS_KEY).dump(process.capture())

@@ -18,8 +18,8 @@ import moto.settings
 
 from perdure.engine import lock, outward, process, quirks, runtimes, stores
 from perdure.engine.calls import Answer, Call
-from perdure.engine.capture import Capture, Captured, capture
-from perdure.engine.dispatch import dispatch, routes_of
+from perdure.engine.capture import Capture, Captured, capture, capture_process
+from perdure.engine.dispatch import attempt, routes_of
 from perdure.engine.fingerprint import fingerprint
 from perdure.engine.loading import Fetch, Report, StoreLoader, connected
 from perdure.engine.lock import running
@@ -27,7 +27,6 @@ from perdure.engine.outward import OUTWARD
 from perdure.engine.pins import CLOCK, set_instance
 from perdure.engine.policy import POLICY
 from perdure.engine.quirks.identity import write_visits
-from perdure.engine.quirks.polling import PATIENCE
 from perdure.engine.recording import Log, Lost, Recorder
 from perdure.engine.replaying import Replayer
 from perdure.engine.services import module_names
@@ -36,7 +35,6 @@ from perdure.engine.stores import STORES
 from perdure.persistence.keys import ExportId, StoreKey
 from perdure.persistence.reader import Reader
 from perdure.persistence.statefile import Graph, Shares, StateFile
-from perdure.persistence.writer import Writer
 
 DEFAULT_ACCOUNT = "000000000000"
 
@@ -76,22 +74,11 @@ class Engine:
             self.calls += 1
             try:
                 if self.recorder is None:
-                    return self._run(call, may_park=may_park)
-                return self.recorder.run(
-                    call, lambda: self._run(call, may_park=may_park), touched, may_park=may_park
-                )
+                    return attempt(call, may_park=may_park)
+                return self.recorder.run(call, touched, may_park=may_park)
             finally:
                 # Now, not at the start: other calls may have run while this one waited.
                 self.last_touched = touched
-
-    def _run(self, call: Call, *, may_park: bool) -> Answer:
-        if process.VISITS and call.service.module == "iam":
-            write_visits()
-        PATIENCE.may_park = may_park
-        try:
-            return dispatch(call)
-        finally:
-            PATIENCE.may_park = False
 
     def would_load(self, call: Call) -> bool:
         """Whether the call may have to load stores, which can take long."""
@@ -204,8 +191,7 @@ class Engine:
 
         Needs the engine lock.
         """
-        if process.VISITS:
-            write_visits()
+        write_visits()
 
     def changed(self) -> set[StoreKey]:
         """Living stores that may have changed since ``capture``.  Needs the engine lock.
@@ -221,8 +207,7 @@ class Engine:
 
     def capture(self, keys: set[StoreKey] | None = None) -> Captured:
         """The state of the changed stores, or of ``keys``, now.  Needs the engine lock."""
-        if process.VISITS:
-            write_visits()
+        write_visits()
         wanted = self.changed() if keys is None else keys
         return capture(wanted, {} if self._loader is None else self._loader.shares)
 
@@ -231,15 +216,13 @@ class Engine:
 
         Needs the engine lock, until ``finish`` was called or a child was forked for it.
         """
-        if process.VISITS:
-            write_visits()
         work = Capture({} if self._loader is None else self._loader.shares)
         work.begin(keys, budget_seconds=budget_seconds)
         return work
 
     def capture_process(self) -> Graph:
         """The state that belongs to no store.  Needs the engine lock."""
-        return Writer(POLICY, SHARING, process.PROCESS_KEY).dump(process.capture())
+        return capture_process()
 
     def install_process(self, state: StateFile, *, path: Path) -> None:
         """Put back what ``capture_process`` captured.  Needs the engine lock."""

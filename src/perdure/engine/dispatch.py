@@ -28,7 +28,8 @@ from werkzeug.exceptions import HTTPException
 from perdure.engine.calls import Answer, Call, Headers
 from perdure.engine.lock import ENGINE_LOCK
 from perdure.engine.quirks import names
-from perdure.engine.quirks.identity import ACCOUNT, KEY, REGION
+from perdure.engine.quirks.identity import ACCOUNT, KEY, REGION, write_visits
+from perdure.engine.quirks.polling import PATIENCE
 from perdure.errors import RequestError
 
 Handler = Callable[[Any, str, Any], Any]
@@ -107,6 +108,22 @@ def not_implemented(call: Call, why: object) -> RequestError:
         f"is not implemented by the engine (moto): {why}",
         status=501,
     )
+
+
+def attempt(call: Call, *, may_park: bool) -> Answer:
+    """``dispatch`` with what stands around it, alike when it is first run and when replayed.
+
+    Args:
+        call: What to run.
+        may_park: Whether a poll that finds nothing may raise ``ParkedError``.
+    """
+    if call.service.module == "iam":
+        write_visits()
+    PATIENCE.may_park = may_park
+    try:
+        return dispatch(call)
+    finally:
+        PATIENCE.may_park = False
 
 
 def dispatch(call: Call) -> Answer:

@@ -15,7 +15,6 @@ Everything here needs the engine lock.
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import blake2b
@@ -23,7 +22,8 @@ from typing import Protocol
 
 from perdure.engine import process
 from perdure.engine.calls import Answer, Call
-from perdure.engine.capture import Capture, Captured
+from perdure.engine.capture import Capture, Captured, capture_process
+from perdure.engine.dispatch import attempt
 from perdure.engine.doors import DOORS, CallNotes
 from perdure.engine.effects import is_read
 from perdure.engine.loading import StoreLoader, both, sharing
@@ -40,16 +40,12 @@ from perdure.persistence import statefile
 from perdure.persistence.keys import Lsn, StoreKey
 from perdure.persistence.record import CALL, IMAGES, CallRecord, ImagesRecord
 from perdure.persistence.statefile import Graph, Shares, StateFile
-from perdure.persistence.writer import Writer
-
-log = logging.getLogger(__name__)
 
 # What a record holds besides its body: headers, pins, doors.
 OVERHEAD_BYTES = 64 << 10
 PARKED = "parked"
 # No file has this cut: an image's place is its record.
 NO_CUT = Lsn(0)
-Run = Callable[[], Answer]
 Lost = Callable[[StoreKey, CaptureError], None]
 
 
@@ -83,7 +79,7 @@ class Recorder:
         # Of the last after-image of each store: an unchanged one is not written again.
         self._imaged: dict[StoreKey, str] = {}
 
-    def run(self, call: Call, run: Run, touched: set[StoreKey], *, may_park: bool) -> Answer:
+    def run(self, call: Call, touched: set[StoreKey], *, may_park: bool) -> Answer:
         """Run one call under pins, and append what it did.
 
         Raises:
@@ -98,7 +94,7 @@ class Recorder:
         outcome: str | None = None
         try:
             with pinned(pins), doors:
-                answer = run()
+                answer = attempt(call, may_park=may_park)
             outcome = digest_of(answer)
         except ParkedError as parked:
             # An attempt that noted when its key was used has changed that.
@@ -187,8 +183,7 @@ def images(touched: set[StoreKey], saved: Mapping[StoreKey, Shares]) -> tuple[Gr
     Who shares an object with a store is known only once that one is captured, too; so
     all are that may have come to hold one since they were last.
     """
-    if process.VISITS:
-        touched |= {StoreKey("iam", account, region) for account, region in write_visits()}
+    touched |= {StoreKey("iam", account, region) for account, region in write_visits()}
     living = {key for key, _ in STORES.living()}
     work = Capture(saved)
     wanted = (touched | STORES.untied) & living
@@ -203,7 +198,7 @@ def images(touched: set[StoreKey], saved: Mapping[StoreKey, Shares]) -> tuple[Gr
     graphs = {key: graph for key, graph in work.result.graphs.items() if key in needed}
     failed = {key: error for key, error in work.result.failed.items() if key in needed}
     captured = Captured(graphs, failed)
-    return Writer(POLICY, SHARING, PROCESS_KEY).dump(process.capture()), captured
+    return capture_process(), captured
 
 
 def _is_tied(key: StoreKey, saved: Mapping[StoreKey, Shares]) -> bool:

@@ -20,15 +20,14 @@ from moto.core.base_backend import BaseBackend
 
 from perdure.engine import process, runtimes
 from perdure.engine.calls import Call
-from perdure.engine.dispatch import dispatch
+from perdure.engine.dispatch import attempt
 from perdure.engine.doors import DOORS, DivergenceError
 from perdure.engine.loading import StoreLoader, sharing
 from perdure.engine.lock import running
 from perdure.engine.pins import CLOCK, Pins, pinned
 from perdure.engine.policy import POLICY
 from perdure.engine.process import PROCESS_KEY
-from perdure.engine.quirks.identity import write_visits
-from perdure.engine.quirks.polling import PATIENCE, ParkedError
+from perdure.engine.quirks.polling import ParkedError
 from perdure.engine.recording import PARKED, digest_of, failure_of
 from perdure.engine.services import by_name
 from perdure.engine.sharing import SHARING
@@ -104,18 +103,13 @@ class Replayer:
 
     def _run(self, call: Call, record: CallRecord) -> str:
         pins = Pins(record.clock_us, record.seed)
-        PATIENCE.may_park = record.may_park
         try:
             with pinned(pins), DOORS.open(record.doors):
-                if process.VISITS and call.service.module == "iam":
-                    write_visits()
-                return digest_of(dispatch(call))
+                return digest_of(attempt(call, may_park=record.may_park))
         except ParkedError:
             return PARKED
         except Exception as error:  # noqa: BLE001 - it failed then, too, or the digests differ
             return failure_of(error)
-        finally:
-            PATIENCE.may_park = False
 
     def images(self, record: ImagesRecord, *, path: Path) -> None:
         """Let stores be what a record says they became.

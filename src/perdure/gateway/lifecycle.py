@@ -351,8 +351,7 @@ class Lifecycle:
                 self.engine.know(
                     self._shares, self.checkpointer.read, self._report_quarantine, self._last_id
                 )
-            if self.config.snapshot_save_strategy is SaveStrategy.JOURNAL:
-                with ENGINE_LOCK:
+                if self.config.snapshot_save_strategy is SaveStrategy.JOURNAL:
                     self._journaling.begin()
         self._follow_manifest()
         self._journaling.after_publish(cut.cut)

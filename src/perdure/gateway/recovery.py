@@ -81,6 +81,8 @@ class Recovery:
         }
 
 
+# Nothing dies in a replay: each walk over the growing heap would find no garbage.
+@no_collections()
 def replay(
     tail: Tail,
     replayer: Replayer,
@@ -99,19 +101,6 @@ def replay(
         CorruptionError: A record is whole, and what it says is not of its format.
         RecoveryStoppedError: ``stop`` said so; nothing on disk was changed.
     """
-    # Nothing dies in a replay: each walk over the growing heap finds no garbage.
-    with no_collections():
-        return _replay(tail, replayer, recovery, strict=strict, stop=stop)
-
-
-def _replay(
-    tail: Tail,
-    replayer: Replayer,
-    recovery: Recovery,
-    *,
-    strict: bool,
-    stop: Callable[[], bool],
-) -> set[StoreKey]:
     started = said = time.monotonic()
     for record in tail.records():
         if stop():
