@@ -21,6 +21,8 @@ way (``pinned_by_name``) and whatever is no part of the call (``unpinned``) draw
 elsewhere, and the call goes on with the very next number of its own: whether a store
 or module was there already is the history of the process, which replay does not repeat.
 
+A call that only reads is not replayed, and so is not pinned (``recording``).
+
 What pins do not reach is the business of ``doors``.  Cost: 3.5 us a call, 1.5 of them
 for ``CLOCK.draw``, and 5 us more once it draws its first number; a number drawn costs
 0.2 us more than from a plain generator (Python 3.11, time-machine 3.6, two busy cores).
@@ -30,6 +32,7 @@ from __future__ import annotations
 
 import os
 import random
+import string
 import threading
 import time
 import uuid
@@ -46,6 +49,7 @@ import time_machine
 from perdure.persistence.keys import StoreKey
 
 SEED_BYTES = 8
+HEX_DIGITS = "0123456789abcdef"
 # A node no network card has: the bit that marks a group address is set.
 NODE_BITS, GROUP_ADDRESS = 48, 1 << 40
 
@@ -90,6 +94,17 @@ class Clock:
         """
         self.last_us = max(self._now(), self.last_us + 1)
         return Pins(self.last_us, int.from_bytes(_real_urandom(SEED_BYTES)))
+
+    def is_set_back(self) -> bool:
+        """Whether the host's clock is behind one that was drawn or seen.
+
+        Notes it if not: whoever runs by the host's clock shows it.
+        """
+        now = self._now()
+        if now < self.last_us:
+            return True
+        self.last_us = now
+        return False
 
     def advance(self, clock_us: int) -> None:
         """Note a clock of the past (recovery): what is drawn from here on is later."""
@@ -277,18 +292,22 @@ class _ByThread:
         return super().getrandbits(bits) if stream is None else stream.getrandbits(bits)  # type: ignore[misc]
 
     def choice(self, options: Any) -> Any:
-        """As ``Random.choice``, bit by bit: moto makes 52 of them for one id of a request.
+        """As ``Random.choice``, bit by bit; only shorter."""
+        return self.choices_of(options, 1)[0]
 
-        Only shorter: it asks once who calls, and calls once for each number.
-        """
+    def choices_of(self, options: Any, number: int) -> list[Any]:
+        """As so many times ``choice``; asks once who calls, and calls once for each number."""
         stream = _SCOPE.stream()
         getrandbits = super().getrandbits if stream is None else stream.getrandbits  # type: ignore[misc]
         count = len(options)
         bits = count.bit_length()
-        place = getrandbits(bits)
-        while count and place >= count:
+        chosen = []
+        for _ in range(number):
             place = getrandbits(bits)
-        return options[place]
+            while count and place >= count:
+                place = getrandbits(bits)
+            chosen.append(options[place])
+        return chosen
 
     def seed(self, *arguments: Any, **named: Any) -> None:
         """As ``Random.seed``; a call seeds for itself only."""
@@ -324,7 +343,24 @@ def install() -> None:
     from moto.moto_api._internal import mock_random
 
     class _Motos(_ByThread, type(mock_random)):  # type: ignore[misc]
-        """Of moto's own: the object stays, as a hundred modules hold it by name."""
+        """Of moto's own: the object stays, as a hundred modules hold it by name.
+
+        Its texts are drawn in one go: each request has an id of 52 characters, whose
+        drawing took a tenth of a call.
+        """
+
+        def get_random_string(
+            self,
+            length: int = 20,
+            include_digits: bool = True,  # noqa: FBT001, FBT002 - as moto has it
+            lower_case: bool = False,  # noqa: FBT001, FBT002 - the same
+        ) -> str:
+            pool = string.ascii_letters + (string.digits if include_digits else "")
+            drawn = "".join(self.choices_of(pool, length))
+            return drawn.lower() if lower_case else drawn
+
+        def get_random_hex(self, length: int = 8) -> str:
+            return "".join(self.choices_of(HEX_DIGITS, length))
 
     mock_random.__class__ = _Motos
     shared = random._inst

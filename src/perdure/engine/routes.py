@@ -72,6 +72,8 @@ class Template:
 
     path: re.Pattern[str]
     routes: tuple[Route, ...]
+    # Those that need nothing of the query: a request without one asks no others.
+    bare: tuple[Route, ...]
 
 
 def route_of(call: Call) -> str | None:
@@ -79,8 +81,11 @@ def route_of(call: Call) -> str | None:
     found = [each for each in _by_length(call) if each.path.fullmatch(call.path)]
     if len(found) != 1:
         return None
-    arguments = dict(parse_qsl(call.query, keep_blank_values=True)) if call.query else {}
-    fitting = [route for route in found[0].routes if route.fits(arguments, call)]
+    if call.query:
+        arguments, routes = dict(parse_qsl(call.query, keep_blank_values=True)), found[0].routes
+    else:
+        arguments, routes = {}, found[0].bare
+    fitting = [route for route in routes if route.fits(arguments, call)]
     if not fitting or not fitting[0].takes_all(arguments):
         return None
     # Nothing in a GET tells two such apart: moto takes the first, as it does of S3's two
@@ -128,7 +133,8 @@ def _templates(service: str) -> dict[tuple[str, int], list[Template]]:
     for (method, template), of_path in routes.items():
         count = ANY_NUMBER if "+}" in template else template.count("/")
         of_path.sort(key=lambda route: -route.weight)
-        found[method, count].append(Template(_path(template), tuple(of_path)))
+        bare = tuple(route for route in of_path if not route.needs)
+        found[method, count].append(Template(_path(template), tuple(of_path), bare))
     return dict(found)
 
 

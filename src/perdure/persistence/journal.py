@@ -230,12 +230,12 @@ class Journal:
         if self._durable.failure is not None:
             self._durable.check()
         assert 0 < kind < SEAL, f"no kind of record: {kind}"
-        needed = frame_bytes(sum(map(len, parts)))
         lsn = Lsn(self.appended_lsn + 1)
         try:
-            if not self._active.fits(needed):
-                self._rotate(needed)
-            self._active.append(kind, parts, lsn=lsn, durable=self._durable.lsn)
+            if not self._active.append(kind, parts, lsn=lsn, durable=self._durable.lsn):
+                self._rotate(frame_bytes(sum(map(len, parts))))
+                is_written = self._active.append(kind, parts, lsn=lsn, durable=self._durable.lsn)
+                assert is_written, "a segment is made for it"
         except DurabilityError as error:
             self._fail(error)
             raise

@@ -23,7 +23,9 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+import orjson
 
 from perdure.errors import CorruptionError, StateError
 from perdure.persistence import fields
@@ -34,13 +36,9 @@ CALL, IMAGES, MARK = 1, 2, 3
 LENGTH = struct.Struct("<I")
 DESCRIPTION_BYTES_MAX = 16 << 20
 SEED = re.compile(r"[0-9a-f]{16}")
-# Kept: ``json.dumps`` makes one anew for every record, which takes longer than encoding
-# does.  Descriptions are made here, of what holds no cycle.
-_encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 
 
-@dataclass(frozen=True, slots=True)
-class CallRecord:
+class CallRecord(NamedTuple):
     """One call as it arrived, and what it needs to be run again alike.
 
     Attributes:
@@ -152,7 +150,11 @@ class _Parts:
 
 
 def _described(description: dict[str, Any]) -> bytes:
-    text = _encode(description).encode()
+    try:
+        text = orjson.dumps(description)
+    except orjson.JSONEncodeError:
+        # Half of a character, which JSON can only escape.
+        text = json.dumps(description, separators=(",", ":")).encode()
     return LENGTH.pack(len(text)) + text
 
 

@@ -116,14 +116,20 @@ class SegmentWriter:
         """Whether a record of that many bytes fits; room for the SEAL is never given away."""
         return self.offset + needed + FRAME_BYTES <= self._size
 
-    def append(self, kind: int, parts: Sequence[bytes], *, lsn: int, durable: int) -> None:
-        """Write one record behind the last, in one system call; it fits."""
+    def append(self, kind: int, parts: Sequence[bytes], *, lsn: int, durable: int) -> bool:
+        """Write one record behind the last, in one system call; False = it does not fit."""
         data, crc = encode_record(
             kind, parts, lsn=lsn, durable=durable, link=self.link, seed=self._seed
         )
-        self._write("journal.append.write", data)
-        self.offset += len(data)
-        self.link = crc
+        descriptor, offset = self._descriptor, self.offset
+        end = offset + len(data)
+        if end + FRAME_BYTES > self._size:
+            return False
+        self._files.step(
+            "journal.append.write", self.path, lambda: write_at(descriptor, data, offset)
+        )
+        self.offset, self.link = end, crc
+        return True
 
     def sync(self) -> None:
         """Make what was written durable.  From any thread."""
@@ -133,7 +139,9 @@ class SegmentWriter:
     def seal(self, following: Lsn) -> None:
         """Name the segment that follows, durably.  That one, and all in here, is on disk."""
         # Not ``.write``: 32 bytes within a sector are written or not, never in part.
-        self._write("journal.seal", encode_seal(following, link=self.link, seed=self._seed))
+        data = encode_seal(following, link=self.link, seed=self._seed)
+        descriptor, offset = self._descriptor, self.offset
+        self._files.step("journal.seal", self.path, lambda: write_at(descriptor, data, offset))
         self.sync()
 
     def close(self) -> None:
@@ -141,10 +149,6 @@ class SegmentWriter:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
-
-    def _write(self, step: str, data: bytes) -> None:
-        descriptor, offset = self._descriptor, self.offset
-        self._files.step(step, self.path, lambda: write_at(descriptor, data, offset))
 
 
 def _write_header(

@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 from moto.moto_api._internal import mock_random
+from moto.moto_api._internal.moto_random import MotoRandom
 
 from perdure.engine import pins
 from perdure.engine.core import Engine
@@ -133,6 +134,26 @@ def test_the_same_pins_give_the_same_in_another_process() -> None:
     assert there.stdout.strip() == here
 
 
+@pytest.mark.parametrize("length", [1, 8, 52])
+def test_a_text_draws_what_motos_own_draws(length: int) -> None:
+    """Ids are drawn in one go, and are those moto would have drawn, to the next number."""
+    plain = MotoRandom(PINS.seed)
+    with running(), pinned(PINS):
+        found = [
+            mock_random.get_random_string(length),
+            mock_random.get_random_string(length, include_digits=False, lower_case=True),
+            mock_random.get_random_hex(length),
+            mock_random.random(),
+        ]
+
+    assert found == [
+        plain.get_random_string(length),
+        plain.get_random_string(length, include_digits=False, lower_case=True),
+        plain.get_random_hex(length),
+        plain.random(),
+    ]
+
+
 def test_two_calls_at_one_instant_differ() -> None:
     """Pins drawn from a clock that stands still have later clocks and other seeds."""
     clock = Clock(now=lambda: 1000)
@@ -150,6 +171,16 @@ def test_the_clock_never_goes_back() -> None:
     clock.advance(5000)
     clock.advance(3000)
     assert clock.draw().clock_us == 5001
+
+
+def test_a_clock_that_is_looked_at_is_noted() -> None:
+    """Whoever runs by the host's clock shows it; what comes next is no earlier."""
+    times = iter([1000, 2000, 1500, 1600])
+    clock = Clock(now=lambda: next(times))
+    assert clock.draw().clock_us == 1000
+    assert not clock.is_set_back()
+    assert clock.is_set_back()
+    assert clock.draw().clock_us == 2001
 
 
 def test_a_clock_drawn_in_a_call_is_the_real_one() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,10 +14,11 @@ from tests.unit.calls import a_call
 from tests.unit.engine.conftest import Disk, key
 from tests.unit.engine.test_runtimes import others_run
 
-from perdure.engine import developer, lock
+from perdure.engine import developer, dispatch, lock
 from perdure.engine.calls import Answer, Call
 from perdure.engine.core import Engine
 from perdure.engine.lock import waiting
+from perdure.engine.pins import CLOCK
 from perdure.engine.quirks.polling import ParkedError
 from perdure.engine.stores import STORES, QuarantinedError
 from perdure.errors import LoadError, NoRoomError
@@ -144,6 +146,27 @@ def test_a_read_is_no_record(twice: Twice) -> None:
     twice.json("sqs", "ListQueues")
 
     assert twice.log.kinds == [CALL]
+
+
+def test_a_read_shows_no_earlier_time_than_a_write(
+    twice: Twice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The host's clock was set back: a read has the time of what was written, and no pins else."""
+    seen: list[int] = []
+    find = dispatch.find_handler
+
+    def looking(call: Call) -> Any:
+        seen.append(time.time_ns() // 1000)
+        return find(call)
+
+    monkeypatch.setattr(dispatch, "find_handler", looking)
+    twice.json("sqs", "ListQueues")
+    ahead = time.time_ns() // 1000 + 3_600_000_000
+    monkeypatch.setattr(CLOCK, "last_us", ahead)
+    twice.json("sqs", "ListQueues")
+
+    assert seen[0] < ahead < seen[1] < ahead + 1_000_000
+    assert twice.log.kinds == []
 
 
 def test_what_came_through_a_door_is_handed_back(twice: Twice) -> None:

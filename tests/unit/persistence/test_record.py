@@ -57,6 +57,15 @@ def test_a_call_is_what_was_encoded() -> None:
     assert records.decode_call(whole(records.encode_call(CALL)), path=PATH) == CALL
 
 
+def test_half_a_character_is_written_and_refused_by_name() -> None:
+    """UTF-8 has no bytes for it: it is escaped, not lost, and whoever reads it is told."""
+    odd = CALL._replace(request={**CALL.request, "path": "/\ud800"})
+    payload = whole(records.encode_call(odd))
+    assert b"\\ud800" in payload
+    with pytest.raises(CorruptionError, match="lone surrogates"):
+        records.decode_call(payload, path=PATH)
+
+
 def test_images_are_what_was_encoded() -> None:
     """Every field of a record of after-images outlives the journal."""
     assert records.decode_images(whole(records.encode_images(IMAGES)), path=PATH) == IMAGES
