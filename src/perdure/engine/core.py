@@ -80,6 +80,11 @@ class Engine:
                 # Now, not at the start: other calls may have run while this one waited.
                 self.last_touched = touched
 
+    def prepare(self) -> None:
+        """Do now what the next call would wait for.  Needs no lock."""
+        if self.recorder is not None:
+            CLOCK.prepare()
+
     def would_load(self, call: Call) -> bool:
         """Whether the call may have to load stores, which can take long."""
         lists_all = call.service.module in LISTING

@@ -72,32 +72,27 @@ class CallNotes:
     impure: list[str] = field(default_factory=list)
 
 
-@dataclass(slots=True)
-class _Open:
-    """The call whose doors are open, and what was recorded of it if it is replayed."""
-
-    thread: int
-    notes: CallNotes
-    recording: Sequence[Passage] | None
-
-
 class Opening:
-    """A context; a class, since a generator costs a microsecond more in every call.
+    """The call whose doors are open; a context that is used once.
+
+    A class, since a generator costs a microsecond more in every call.
 
     Attributes:
+        thread: The call's; others' threads are no part of it.
         notes: What is noted; complete at the end, also of a body that raises.
+        recording: What was recorded of it if it is replayed.
     """
 
-    __slots__ = ("_doors", "_mine", "_outer", "notes")
+    __slots__ = ("_doors", "_outer", "notes", "recording", "thread")
 
     def __init__(self, doors: Doors, recording: Sequence[Passage] | None) -> None:
         """Use ``Doors.open``."""
-        self.notes = CallNotes()
-        self._doors, self._mine = doors, _Open(_thread(), self.notes, recording)
-        self._outer: _Open | None = None
+        self.thread, self.notes, self.recording = _thread(), CallNotes(), recording
+        self._doors = doors
+        self._outer: Opening | None = None
 
     def __enter__(self) -> CallNotes:
-        self._outer, self._doors._current = self._doors._current, self._mine
+        self._outer, self._doors._current = self._doors._current, self
         return self.notes
 
     def __exit__(
@@ -107,7 +102,7 @@ class Opening:
         trace: TracebackType | None,
     ) -> None:
         self._doors._current = self._outer
-        recording, number = self._mine.recording, len(self.notes.doors)
+        recording, number = self.recording, len(self.notes.doors)
         if kind is None and recording is not None and number < len(recording):
             raise DoorMismatchError(number=number, expected=recording[number][0], found=None)
 
@@ -116,9 +111,9 @@ class Doors:
     """The doors of the call that runs.  Needs the engine lock."""
 
     def __init__(self) -> None:
-        self._current: _Open | None = None
+        self._current: Opening | None = None
 
-    def _here(self) -> _Open | None:
+    def _here(self) -> Opening | None:
         # Others' threads make keys too, and start threads; that is no part of a call.
         found = self._current
         return found if found is not None and found.thread == _thread() else None

@@ -38,11 +38,10 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from hashlib import blake2b
 from random import Random
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 import time_machine
 
@@ -58,8 +57,7 @@ _real_uuid1 = uuid.uuid1
 _thread = threading.get_ident
 
 
-@dataclass(frozen=True, slots=True)
-class Pins:
+class Pins(NamedTuple):
     """What one call ran with.
 
     Attributes:
@@ -78,6 +76,11 @@ def now_us() -> int:
     return time.time_ns() // 1000
 
 
+def new_seed() -> int:
+    """A seed of real entropy."""
+    return int.from_bytes(_real_urandom(SEED_BYTES))
+
+
 class Clock:
     """Gives every call its pins.  The methods need the engine lock."""
 
@@ -85,6 +88,9 @@ class Clock:
         self._now = now
         # The last clock that was drawn or seen, microseconds since the epoch, UTC.
         self.last_us = 0
+        # Seeds with their streams: of the call to come, and of the last one.
+        self._next: tuple[int, Random] | None = None
+        self._given: tuple[int, Random] | None = None
 
     def draw(self) -> Pins:
         """Pins for a new call: a clock later than any drawn or seen, a seed of real entropy.
@@ -93,7 +99,24 @@ class Clock:
         one microsecond at a time.
         """
         self.last_us = max(self._now(), self.last_us + 1)
-        return Pins(self.last_us, int.from_bytes(_real_urandom(SEED_BYTES)))
+        self._given, self._next = self._next, None
+        return Pins(self.last_us, new_seed() if self._given is None else self._given[0])
+
+    def prepare(self) -> None:
+        """Seed the next call's stream now; for when an answer is out and nobody waits.
+
+        Needs no lock: what two threads prepare at once is one of the two.
+        """
+        if self._next is None:
+            seed = new_seed()
+            self._next = seed, Random(seed)  # noqa: S311 - as in ``stream_of``
+
+    def stream_of(self, seed: int) -> Random:
+        """The stream of a seed, at its first number."""
+        given, self._given = self._given, None
+        if given is not None and given[0] == seed:
+            return given[1]
+        return Random(seed)  # noqa: S311 - to be repeated is its purpose
 
     def is_set_back(self) -> bool:
         """Whether the host's clock is behind one that was drawn or seen.
@@ -142,13 +165,28 @@ def set_instance(instance: str, epoch_us: int) -> None:
 
 
 class _Level:
-    """One set of pins in force, and how far its stream was drawn."""
+    """One set of pins, in force within its ``with``; a context that is used once.
+
+    A class, since a generator costs a microsecond more in every call.
+    """
 
     __slots__ = ("clock_us", "seed", "stream")
 
     def __init__(self, clock_us: int, seed: int) -> None:
         self.clock_us, self.seed = clock_us, seed
+        # How far it was drawn; None = not yet.
         self.stream: Random | None = None
+
+    def __enter__(self) -> None:
+        _SCOPE.enter(self)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        _SCOPE.leave()
 
 
 class _Scope:
@@ -167,14 +205,16 @@ class _Scope:
         level = self.levels[-1]
         if level.stream is None:
             # Not at once: many calls draw nothing, and seeding is half of the cost.
-            level.stream = Random(level.seed)  # noqa: S311 - to be repeated is its purpose
+            level.stream = CLOCK.stream_of(level.seed)
         return level.stream
 
     def enter(self, level: _Level) -> None:
         """Put a level in force."""
         me = _thread()
         assert self.thread in (None, me), "pinned without the engine lock"
-        _travel_to(level.clock_us)
+        # Set, not given: a float of these seconds is not exact to the microsecond.
+        _TRAVEL.destination_timestamp_ns = level.clock_us * 1000
+        _TRAVEL.start()
         self.levels.append(level)
         self.thread = me
 
@@ -190,46 +230,20 @@ _SCOPE = _Scope()
 _TRAVEL = time_machine.travel(0, tick=False)
 
 
-def _travel_to(clock_us: int) -> None:
-    # Set, not given: a float of these seconds is not exact to the microsecond.
-    _TRAVEL.destination_timestamp_ns = clock_us * 1000
-    _TRAVEL.start()
-
-
-class _Pinned:
-    """A context; a class, since a generator costs a microsecond more in every call."""
-
-    __slots__ = ("_clock_us", "_seed")
-
-    def __init__(self, clock_us: int, seed: int) -> None:
-        self._clock_us, self._seed = clock_us, seed
-
-    def __enter__(self) -> None:
-        _SCOPE.enter(_Level(self._clock_us, self._seed))
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        _SCOPE.leave()
-
-
-def pinned(pins: Pins) -> _Pinned:
+def pinned(pins: Pins) -> _Level:
     """Run the body with this clock and this randomness.  Needs the engine lock."""
-    return _Pinned(pins.clock_us, pins.seed)
+    return _Level(pins.clock_us, pins.seed)
 
 
-def pinned_by_name(*names: str) -> _Pinned:
+def pinned_by_name(*names: str) -> _Level:
     """Run the body at the instance's epoch, with a seed from the instance and these names.
 
     For what is made once and then kept: it comes out the same whoever asks first.
     """
-    return _Pinned(_INSTANCE.epoch_us, seed_of(*names))
+    return _Level(_INSTANCE.epoch_us, seed_of(*names))
 
 
-def pinned_creation(key: StoreKey) -> _Pinned:
+def pinned_creation(key: StoreKey) -> _Level:
     """Create a store in the body, as its key alone says.  Needs the engine lock."""
     return pinned_by_name("store", *key)
 

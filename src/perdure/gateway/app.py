@@ -83,6 +83,8 @@ class App:
         names = [name for name, _ in answer.headers]
         cors = wire.cors_headers(request.first, names, self.origins)
         await _send(send, answer, cors, method=request.method)
+        # The answer is in the socket: while the client reads it, nobody waits.
+        self.pipeline.engine.prepare()
 
     async def _request(self, scope: Scope, receive: wire.Receive) -> RawRequest:
         headers: Headers = [

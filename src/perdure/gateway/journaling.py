@@ -34,8 +34,9 @@ from perdure.persistence.tail import Tail, read_tail
 
 log = logging.getLogger(__name__)
 
-# Any of these makes a checkpoint due.
-REPLAY_SECONDS_MAX = 1.0
+# Any of these makes a checkpoint due.  Seconds as the calls took to run; while the
+# checkpoint is made some more come.
+REPLAY_SECONDS_MAX = 1.5
 JOURNAL_BYTES_MAX = 64 << 20
 RECORDS_MAX = 20_000
 # What a checkpoint may need at least, while the journal it will retire is still there.

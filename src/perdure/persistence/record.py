@@ -91,9 +91,11 @@ def encode_call(record: CallRecord) -> Sequence[bytes]:
         # JSON's numbers hold 53 bits elsewhere; a text is exact for every reader.
         "seed": f"{record.seed:016x}",
         "may_park": record.may_park,
-        "doors": [[name, len(data)] for name, data in record.doors],
+        "doors": [[name, len(data)] for name, data in record.doors] if record.doors else [],
         "answer": record.answer,
     }
+    if not record.doors:
+        return _described(description), record.body
     return (_described(description), record.body, *(data for _, data in record.doors))
 
 

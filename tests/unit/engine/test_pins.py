@@ -173,6 +173,27 @@ def test_the_clock_never_goes_back() -> None:
     assert clock.draw().clock_us == 5001
 
 
+def test_a_prepared_stream_is_that_of_its_seed() -> None:
+    """What was seeded ahead draws what the seed says, for the next call and no other."""
+    clock = Clock()
+    clock.prepare()
+    clock.prepare()
+    first, second = clock.draw(), clock.draw()
+    assert first.seed != second.seed
+
+    drawn = [clock.stream_of(pins.seed).random() for pins in (first, second, first)]
+
+    assert drawn == [random.Random(pins.seed).random() for pins in (first, second, first)]
+
+
+def test_a_prepared_stream_is_not_used_for_another_seed() -> None:
+    """A call that draws nothing leaves its stream behind; a replayed one has its own seed."""
+    clock = Clock()
+    clock.prepare()
+    clock.draw()
+    assert clock.stream_of(42).random() == random.Random(42).random()
+
+
 def test_a_clock_that_is_looked_at_is_noted() -> None:
     """Whoever runs by the host's clock shows it; what comes next is no earlier."""
     times = iter([1000, 2000, 1500, 1600])
