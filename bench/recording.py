@@ -54,6 +54,7 @@ class Inside:
         """Run one request, recorded or not."""
         call = self._call(request)
         self.engine.recorder = self.recorder if self.is_recorded else None
+        self.engine.prepare()
         if self.profile is not None and self.is_recorded:
             self.profile.enable()
         started = time.thread_time()

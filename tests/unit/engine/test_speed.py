@@ -1,0 +1,162 @@
+"""What is remembered is what moto would have found, each time anew."""
+
+from __future__ import annotations
+
+import random
+import string
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from moto.core import serialize
+from moto.core.responses import BaseResponse
+from moto.core.utils import camelcase_to_underscores, get_service_model
+from moto.moto_api._internal import mock_random
+from tests.unit.calls import a_call
+
+from perdure.engine.core import Engine
+from perdure.engine.dispatch import _Request, environ_for, routes_of
+from perdure.engine.lock import running
+from perdure.engine.pins import Pins, pinned
+from perdure.engine.quirks import speed
+
+SHARED = {"a": [1, {"b": 2}], "n": 3, "t": "text", "none": None, "f": 1.5, "yes": True}
+
+
+class DBInstance:
+    """An object whose class' name is a prefix of its members'."""
+
+
+class Aliased:
+    """A class with aliases of its own, as moto's have."""
+
+    class Meta:
+        """Where moto looks for them."""
+
+        serialization_aliases = {"DBInstanceIdentifier": "mine"}  # noqa: RUF012 - as moto has it
+
+
+def context(obj: Any, key: str, shape: Any) -> Any:
+    return serialize.AttributePickerContext(
+        obj=obj, key=key, shape=shape, operation_model=None, service_model=None, key_path=""
+    )
+
+
+@pytest.mark.parametrize("kind", [dict, DBInstance, Aliased, SimpleNamespace])
+def test_a_member_is_looked_for_under_the_same_names(engine: Engine, kind: type) -> None:
+    """For every member of a large answer, the first time and the second."""
+    model = get_service_model("rds").operation_model("CreateDBInstance")
+    members = model.output_shape.members["DBInstance"].members
+    picker = serialize.XFormedAttributePicker()
+    for key, shape in members.items():
+        expected = list(speed.names_of(picker, context(kind(), key, shape)))
+        for _ in range(2):
+            assert list(picker.get_possible_keys(context(kind(), key, shape))) == expected
+    assert expected
+
+
+def test_aliases_an_object_brings_itself_are_not_remembered(engine: Engine) -> None:
+    """What was kept for objects of its class is not its own."""
+    model = get_service_model("rds").operation_model("CreateDBInstance")
+    shape = model.output_shape.members["DBInstance"].members["DBInstanceIdentifier"]
+    picker, plain, own = serialize.XFormedAttributePicker(), SimpleNamespace(), SimpleNamespace()
+    own.Meta = Aliased.Meta
+
+    before = list(picker.get_possible_keys(context(plain, "DBInstanceIdentifier", shape)))
+    found = list(picker.get_possible_keys(context(own, "DBInstanceIdentifier", shape)))
+
+    assert found[0] == "mine"
+    assert "mine" not in before
+    assert list(picker.get_possible_keys(context(plain, "DBInstanceIdentifier", shape))) == before
+
+
+def response(body: Any) -> Any:
+    found = BaseResponse("ssm")
+    found.querystring, found.body, found.uri_match = {"q": ["of the query"]}, body, {"p": "path"}
+    return found
+
+
+@pytest.mark.parametrize(
+    "body", ['{"a": [1, {"b": 2}], "n": 3, "q": 0, "p": 1, "none": null}', "[1]", "no", "", None]
+)
+def test_a_parameter_is_what_moto_finds(engine: Engine, body: str | None) -> None:
+    """In query, body and path, in this order; a body that is no object has none."""
+    asked, expected = response(body), response(body)
+    for name in ("a", "n", "q", "p", "none", "absent"):
+        for _ in range(2):
+            assert asked._get_param(name, 7) == speed.param_of(expected, name, 7)
+
+
+def test_a_parameter_that_was_changed_is_asked_for_unchanged(engine: Engine) -> None:
+    """Handlers change lists they were given, and moto parses the body anew for the next."""
+    asked = response('{"a": [1], "n": 3}')
+    asked._get_param("n")
+    asked._get_param("a").append(2)
+    assert asked._get_param("a") == [1]
+    asked.body = '{"a": [5], "n": 4}'
+    assert (asked._get_param("a"), asked._get_param("n")) == ([5], 4)
+
+
+def test_a_route_is_found_once_and_its_parameters_are_each_askers_own(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As moto finds it; who changes the path's parameters changes nobody else's."""
+    routes_of("awslambda")
+    path = "/2015-03-31/functions/f/aliases/a"
+    request = _Request(environ_for(a_call("lambda", "GET /", method="GET", path=path)))
+    found, again, plain = (BaseResponse("lambda") for _ in range(3))
+
+    name = found._get_action_from_method_and_request_uri(request)
+    found.uri_match["FunctionName"] = "changed"
+    monkeypatch.setattr(speed, "_matched", None)
+
+    assert again._get_action_from_method_and_request_uri(request) == name == "GetAlias"
+    assert speed.action_of(plain, request) == name
+    assert again.uri_match == plain.uri_match == {"FunctionName": "f", "Name": "a"}
+
+
+def test_a_path_of_no_operation_has_none(engine: Engine) -> None:
+    """It leaves the parameters of the path as they were, as moto does."""
+    request = _Request(environ_for(a_call("lambda", "GET /", method="GET", path="/nowhere")))
+    found = BaseResponse("lambda")
+    found.uri_match = {"kept": "1"}
+    assert found._get_action_from_method_and_request_uri(request) is None
+    assert found.uri_match == {"kept": "1"}
+
+
+def test_ids_are_those_moto_draws(moto: Any, engine: Engine) -> None:
+    """Letter by letter from the same numbers, and the next number is the same."""
+    moto.store("sqs")
+    moto.store("iam", region="aws")
+    from moto.iam import utils
+    from moto.sqs import models
+
+    plain = random.Random(9)
+    with running(), pinned(Pins(0, 9)):
+        found = (
+            models.generate_receipt_handle(),
+            utils._random_uppercase_or_digit_sequence(16),
+            mock_random.random(),
+        )
+
+    assert found == (
+        "".join(plain.choice(string.ascii_lowercase) for _ in range(185)),
+        "".join(plain.choice(utils.AWS_ROLE_ALPHABET) for _ in range(16)),
+        plain.random(),
+    )
+
+
+def test_names_are_spelt_as_moto_spells_them(engine: Engine) -> None:
+    """Those of AWS' operations, and whatever else a client sends."""
+    for name in ("DescribeDBInstances", "ListTagsForResource", "x", "", "aB cD"):
+        assert camelcase_to_underscores(name) == speed.underscores_of(name)
+
+
+def test_headers_are_those_of_the_environment(engine: Engine) -> None:
+    """Each pass over them gives what the first gave; a look-up ignores case."""
+    headers = [("x-amz-meta-my_key", "1"), ("content-type", "text/plain")]
+    environ = environ_for(a_call("s3", "PUT /b/k", method="PUT", path="/b/k", headers=headers))
+    found = _Request(environ).headers
+    assert list(found) == list(found) == list(type(found).__mro__[1](environ))
+    assert ("x-amz-meta-my_key", "1") in list(found)
+    assert found["Content-Type"] == "text/plain"
