@@ -306,11 +306,21 @@ class _ByThread:
         return super().getrandbits(bits) if stream is None else stream.getrandbits(bits)  # type: ignore[misc]
 
     def choice(self, options: Any) -> Any:
-        """As ``Random.choice``, bit by bit; only shorter."""
-        return self.choices_of(options, 1)[0]
+        """As ``Random.choice``, bit by bit.
+
+        Only shorter: it asks once who calls, and calls once for each number.
+        """
+        stream = _SCOPE.stream()
+        getrandbits = super().getrandbits if stream is None else stream.getrandbits  # type: ignore[misc]
+        count = len(options)
+        bits = count.bit_length()
+        place = getrandbits(bits)
+        while count and place >= count:
+            place = getrandbits(bits)
+        return options[place]
 
     def choices_of(self, options: Any, number: int) -> list[Any]:
-        """As so many times ``choice``; asks once who calls, and calls once for each number."""
+        """As so many times ``choice``, but who calls is asked once for all of them."""
         stream = _SCOPE.stream()
         getrandbits = super().getrandbits if stream is None else stream.getrandbits  # type: ignore[misc]
         count = len(options)
