@@ -5,9 +5,9 @@
     read       all planned reads, kept under the name of the moment
     end        what deletes and stops, one of each
 
-The same reads before and after a restart are compared.  A read that differs from
-itself without a restart in between is *volatile*: by being read, or by the clock.
-Only status and types are compared.
+The same reads before and after the server's end, of either kind, are compared.  A read
+that differs from itself without an end in between is *volatile*: by being read, or by
+the clock.  Only status and types are compared.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any
 
 from botocore.model import OperationModel
@@ -28,14 +29,22 @@ READS_EACH_MAX = 3
 READ_TURNS = 3
 
 
+class Ending(Enum):
+    """How the server ended; the value is what ``Server.restart`` calls it."""
+
+    KILLED = "kill"
+    RESTARTED = "stop"
+
+
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A read that was answered otherwise after a restart."""
+    """A read that was answered otherwise after the server's end."""
 
     service: str
     operation: str
     parameters: str
     when: str
+    ending: Ending
     before: bytes
     after: bytes
 
@@ -183,8 +192,8 @@ class OneService:
             read.volatile = differs or read.restless
         return any(read.volatile for read in self.reads)
 
-    def compare(self, before: str, after: str) -> None:
-        """Note the reads that a restart has changed."""
+    def compare(self, before: str, after: str, ending: Ending) -> None:
+        """Note the reads that the server's end has changed."""
         for read in self.reads:
             one, other = read.seen[before], read.seen[after]
             same = (
@@ -199,6 +208,7 @@ class OneService:
                         read.operation,
                         json.dumps(read.parameters, default=str),
                         f"{before} -> {after}",
+                        ending,
                         f"{one.status} {one.why}\n".encode() + one.body,
                         f"{other.status} {other.why}\n".encode() + other.body,
                     )
@@ -214,13 +224,16 @@ class OneService:
         """
         granted = {r.operation for r in self.reads if any(s.succeeded for s in r.seen.values())}
         different = {d.operation for d in self.differences}
+        killed = {d.operation for d in self.differences if d.ending is Ending.KILLED}
+        restarted = {d.operation for d in self.differences if d.ending is Ending.RESTARTED}
         strict = (granted - volatile) | different
         return {
             "tried": len(self.tried),
             "succeeded": sum(any(s.succeeded for s in seen) for seen in self.tried.values()),
             "changed": len(self.changed),
             "reads": len(strict),
-            "identical": len(strict - different),
+            "identical": len(strict - restarted),
+            "killed": len(strict - killed),
             "volatile": sorted((granted & volatile) - different),
             "different": sorted(different),
             "not_implemented": len(self.unknown),

@@ -17,6 +17,7 @@ from perdure.engine.coverage import CALLS, TABLE_PATH
 
 MOTO_TESTS = "moto_tests"
 MAY_NOT_SHRINK = ("tried", "changed", "reads")
+SHARES = ("identical", "killed")
 
 
 def load(path: Path = TABLE_PATH) -> dict[str, Any]:
@@ -38,11 +39,13 @@ def worse(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
         for name in MAY_NOT_SHRINK
         if name in old and new[name] < old[name]
     ]
-    if "identical" in old and new["identical"] * old["reads"] < old["identical"] * new["reads"]:
-        found.append(
-            f"identical: {new['identical']} of {new['reads']} instead of "
-            f"{old['identical']} of {old['reads']} ({', '.join(new.get('different', ()))})"
-        )
+    different = ", ".join(new.get("different", ()))
+    found += [
+        f"{name}: {new[name]} of {new['reads']} instead of {old[name]} of {old['reads']} "
+        f"({different})"
+        for name in SHARES
+        if name in old and new[name] * old["reads"] < old[name] * new["reads"]
+    ]
     return found
 
 

@@ -341,7 +341,7 @@ def test_health_document(start, tmp_path):
     assert 0 < store["cut"] <= persistence["cut"]
     assert datetime.fromisoformat(store["saved_at"]).tzinfo is not None
     covered = persistence["coverage"]["sqs"]
-    assert covered.keys() == {"tried", "changed", "reads", "identical"}
+    assert covered.keys() == {"tried", "changed", "reads", "identical", "killed"}
     assert covered["tried"] >= covered["changed"] > 0
     for path in ("/health", "/_localstack/health"):
         assert json.loads(server.ask(path)[1]).keys() == document.keys()

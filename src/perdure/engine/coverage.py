@@ -25,18 +25,20 @@ CALLS = (
     "changed",
     "reads",
     "identical",
+    "killed",
     "volatile",
     "different",
     "not_implemented",
 )
 MOTO_TESTS = ("run", "identical", "operations", "changed")
-IN_HEALTH = ("tried", "changed", "reads", "identical")
+IN_HEALTH = ("tried", "changed", "reads", "identical", "killed")
 COLUMNS = {
     "tried": "operations tried",
     "succeeded": "answered well",
     "changed": "changed state",
     "reads": "reads compared",
     "identical": "identical after restart",
+    "killed": "identical after kill",
     "volatile": "volatile reads",
     "not_implemented": "not in moto",
 }
@@ -49,18 +51,18 @@ prints it, and `/_localstack/health` carries it per service. A sweep refuses to 
 result by a worse one, and a test repeats it for a sample of the services.
 
 Every operation of botocore's models is called on a real server, with parameters made from the
-model and ids taken from earlier answers. Then every read is called, the server is stopped and
-started, and every read is called again; once more after what deletes. A read is *identical* if
-status, headers and body are the same to the byte, but for request ids and the date of the
-transport.
+model and ids taken from earlier answers. Then every read is called, the server is killed
+(SIGKILL) and started, every read is called again, the server is stopped and started, and every
+read is called again; all of this once more after what deletes. A read is *identical* if status,
+headers and body are the same to the byte, but for request ids and the date of the transport.
 
 | column | counts operations |
 | --- | --- |
 | tried | that moto answered at all, well or with an error |
 | answered well | at least once without an error |
 | changed state | after which a store's digest differed |
-| reads compared | reads answered well, and compared across both restarts |
-| identical | of these, how many were the same each time |
+| reads compared | reads answered well, and compared across both kills and both restarts |
+| identical | of these, how many were the same each time: after a clean stop, and after a kill |
 | volatile | reads that differ without a restart, too: compared in types only, named below |
 | not in moto | that moto does not implement |
 | moto's tests identical | tests of moto's own suite, see below |
@@ -69,8 +71,8 @@ The tests of moto run twice: plain, and while after every request each store it 
 dropped and loaded again (in one process, and not while a thread of moto runs). *Identical* are
 those with the same result. What a test itself holds of a store shows what was loaded in its place.
 
-In `/health` a service carries `tried`, `changed`, `reads` and `identical` of these. A status that
-moto moves on by time, or by being asked for, is compared where it had come to rest.
+In `/health` a service carries `tried`, `changed`, `reads`, `identical` and `killed` of these. A
+status that moto moves on by time, or by being asked for, is compared where it had come to rest.
 
 """
 
@@ -96,9 +98,9 @@ def services() -> Mapping[str, Mapping[str, Any]]:
 
 @cache
 def health() -> dict[str, dict[str, int]]:
-    """What ``/health`` carries: four numbers per service."""
+    """What ``/health`` carries: some numbers per service."""
     return {
-        name: {column: row[column] for column in IN_HEALTH}
+        name: {column: row[column] for column in IN_HEALTH if column in row}
         for name, row in services().items()
         if "tried" in row
     }
@@ -121,7 +123,7 @@ def notes(name: str) -> list[str]:
     found = services().get(name, {})
     said = []
     if found.get("different"):
-        said.append(f"Differs after a restart: {', '.join(found['different'])}.")
+        said.append(f"Differs after a restart or a kill: {', '.join(found['different'])}.")
     by_reason: dict[str, list[str]] = {}
     for operation in found.get("volatile", ()):
         by_reason.setdefault(VOLATILE.get((name, operation), "unknown"), []).append(operation)

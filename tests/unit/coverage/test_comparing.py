@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.coverage.caller import Seen, digest_of, is_alike
 from tests.coverage.feed import Feed
-from tests.coverage.one_service import OneService, Read
+from tests.coverage.one_service import Ending, OneService, Read
 from tests.coverage.synthesis import Synthesis
 from tests.unit.coverage.test_synthesis import ACCOUNT, NOW, model
 
@@ -86,15 +86,15 @@ def service(**answers: list[Seen]) -> OneService:
     return OneService("sqs", synthesis, lambda _: caller)
 
 
-def across(one: OneService) -> dict[str, Any]:
-    """Read before, again and after; the result."""
+def across(one: OneService, ending: Ending = Ending.RESTARTED) -> dict[str, Any]:
+    """Read before, again and after the server's end; the result."""
     one.plan()
     one.read("before")
     one.read("again")
     one.find_volatile("before", "again")
     volatile = frozenset(read.operation for read in one.reads if read.volatile)
     one.read("after")
-    one.compare("again", "after")
+    one.compare("again", "after", ending)
     return one.result(volatile)
 
 
@@ -111,6 +111,12 @@ def test_a_change_by_the_restart_is_named() -> None:
     assert (found["reads"], found["identical"], found["different"]) == (1, 0, ["ListQueues"])
     assert one.differences[0].before.endswith(b"x")
     assert one.differences[0].after.endswith(b"y")
+
+
+def test_a_change_by_a_kill_is_counted_apart() -> None:
+    """What a clean stop keeps and a kill does not is no difference after a restart."""
+    found = across(service(ListQueues=[seen(), seen(), seen(body=b"y")]), Ending.KILLED)
+    assert (found["identical"], found["killed"], found["different"]) == (1, 0, ["ListQueues"])
 
 
 def test_a_volatile_read_is_compared_in_its_types() -> None:

@@ -15,6 +15,7 @@ ROW = {
     "changed": 5,
     "reads": 4,
     "identical": 3,
+    "killed": 3,
     "volatile": [],
     "different": ["GetOdd"],
     "not_implemented": 1,
@@ -25,7 +26,7 @@ EMPTY: dict[str, Any] = {"sweeps": {}, "services": {}}
 
 @pytest.mark.parametrize(
     "change",
-    [{"tried": 9}, {"changed": 4}, {"reads": 3, "identical": 3}, {"identical": 2}],
+    [{"tried": 9}, {"changed": 4}, {"reads": 3, "identical": 3}, {"identical": 2}, {"killed": 2}],
     ids=lambda change: next(iter(change)),
 )
 def test_less_of_anything_is_worse(change: dict[str, Any]) -> None:
@@ -34,7 +35,14 @@ def test_less_of_anything_is_worse(change: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{}, {"tried": 11}, {"reads": 8, "identical": 6}, {"identical": 4}, {"succeeded": 1}]
+    "change",
+    [
+        {},
+        {"tried": 11},
+        {"reads": 8, "identical": 6, "killed": 6},
+        {"identical": 4},
+        {"succeeded": 1},
+    ],
 )
 def test_as_much_or_more_is_not(change: dict[str, Any]) -> None:
     """The same share of more reads is no loss; a service never swept cannot get worse."""

@@ -30,7 +30,9 @@ def test_limits_are_of_services() -> None:
 def test_figures_add_up() -> None:
     """No service has more identical reads than reads, or more changes than attempts."""
     for name, row in coverage.services().items():
-        assert row["identical"] + len(row["different"]) == row["reads"], name
+        same = min(row["identical"], row["killed"])
+        assert row["reads"] - len(row["different"]) <= same <= row["reads"], name
+        assert bool(row["different"]) == (same < row["reads"]), name
         assert row["changed"] <= row["succeeded"] <= row["tried"], name
 
 
@@ -52,7 +54,7 @@ def test_every_volatile_read_has_a_reason() -> None:
 
 
 def test_health_is_small() -> None:
-    """/health carries four numbers per service and nothing else."""
+    """/health carries five numbers per service and nothing else."""
     for numbers in coverage.health().values():
-        assert list(numbers) == ["tried", "changed", "reads", "identical"]
+        assert list(numbers) == ["tried", "changed", "reads", "identical", "killed"]
         assert all(type(number) is int for number in numbers.values())
