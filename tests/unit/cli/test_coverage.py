@@ -10,6 +10,7 @@ ROW = {
     "changed": 5,
     "reads": 4,
     "identical": 3,
+    "killed": 4,
     "volatile": ["GetClock"],
     "different": ["GetOdd"],
     "not_implemented": 2,
@@ -34,10 +35,10 @@ def test_all_services_are_a_table_with_a_sum(perdure, swept):
     assert found.code == 0
     lines = found.out.splitlines()
     rows = {line.split()[0]: line.split()[1:] for line in lines if line.strip()}
-    assert rows["all"][:7] == ["18", "16", "10", "8", "6", "2", "4"]
+    assert rows["all"][:8] == ["18", "16", "10", "8", "6", "8", "2", "4"]
     assert "29 of 30" in found.out
     assert "Volatile: GetClock (unknown)." in found.out
-    assert "Differs after a restart: GetOdd." in found.out
+    assert "Differs after a restart or a kill: GetOdd." in found.out
     assert "2026-01-02" in lines[-1]
 
 
