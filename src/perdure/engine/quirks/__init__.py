@@ -13,7 +13,7 @@ copies      a KMS key and its replicas share what moto lets them share
 order       sets whose order reaches an answer keep it
 beside      what moto keeps beside its model becomes part of it
 mails       a sent mail keeps its time, and text and HTML apart
-queues      each pass over a queue's messages reads the clock once
+queues      SQS finds messages by an index (waiting), not by passing over all of them
 reads       what a read notes though nobody asks for it is not noted
 stacks      CloudFormation by change sets, and resource types moto leaves out
 speed       work moto repeats in every call though it never changes
@@ -48,7 +48,8 @@ def install() -> None:
     imports.watch()
     doors.install()
     for quirk in (
-        *(identity, names, tracking, paging, polling, queues, threads),
+        # Polling goes around what queues puts in place.
+        *(identity, names, tracking, paging, queues, polling, threads),
         *(executions, jobs, beside, copies, mails, order, reads, stacks, speed),
     ):
         quirk.install()
