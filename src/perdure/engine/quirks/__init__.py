@@ -14,6 +14,8 @@ order       sets whose order reaches an answer keep it
 beside      what moto keeps beside its model becomes part of it
 mails       a sent mail keeps its time, and text and HTML apart
 queues      SQS finds messages by an index (waiting), not by passing over all of them
+tables      DynamoDB looks at the items that are asked for, not at all of them
+transactions  a DynamoDB transaction keeps what it may have to undo, not each table
 reads       what a read notes though nobody asks for it is not noted
 stacks      CloudFormation by change sets, and resource types moto leaves out
 speed       work moto repeats in every call though it never changes
@@ -37,8 +39,10 @@ from perdure.engine.quirks import (
     reads,
     speed,
     stacks,
+    tables,
     threads,
     tracking,
+    transactions,
 )
 
 
@@ -51,6 +55,7 @@ def install() -> None:
         # Polling goes around what queues puts in place.
         *(identity, names, tracking, paging, queues, polling, threads),
         *(executions, jobs, beside, copies, mails, order, reads, stacks, speed),
+        *(tables, transactions),
     ):
         quirk.install()
     outward.install()

@@ -28,7 +28,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from perdure.engine.imports import after_import
-from perdure.engine.quirks.replaced import Replaced
+from perdure.engine.quirks.replaced import Replaced, Watched, is_held
 from perdure.engine.quirks.waiting import Waiting
 
 MESSAGES = "_messages"
@@ -113,18 +113,9 @@ class _Clock:
     now_ms: Callable[[], float]
 
 
-def _references(attributes: dict[str, Any]) -> int:
-    held = attributes[MESSAGES]
-    return sys.getrefcount(held)
-
-
-# Of a list that nobody but its queue holds.
-_ALONE = _references({MESSAGES: []})
-
-
 def _index(queue: Any) -> Waiting | None:
     """The index of a queue, as of now; None where moto's own way has to be taken."""
-    if _references(queue.__dict__) > _ALONE:
+    if is_held(queue.__dict__, MESSAGES):
         return None
     now_ms = _Clock.now_ms()
     kept = _INDEXES.get(queue)
@@ -158,15 +149,9 @@ def _listed(queue: Any) -> list[Any]:
     return listed
 
 
-def _hand_out(queue: Any) -> list[Any]:
-    listed = _listed(queue)
+def _drop(queue: Any) -> None:
+    _catch_up(queue)
     _INDEXES.pop(queue, None)
-    return listed
-
-
-def _take_in(queue: Any, messages: list[Any]) -> None:
-    _INDEXES.pop(queue, None)
-    queue.__dict__[MESSAGES] = messages
 
 
 # ------------------------------------------------------------------- moto's methods
@@ -177,7 +162,7 @@ def _sqs(module: Any) -> None:
     queue, backend = module.Queue, module.SQSBackend
     for name in TIMES:
         REPLACED.put(module.Message, name, _Time(name))
-    REPLACED.put(queue, MESSAGES, property(_hand_out, _take_in))
+    REPLACED.put(queue, MESSAGES, Watched(MESSAGES, _drop))
     for name, counter in _COUNTERS.items():
         REPLACED.put(queue, name, property(counter))
     REPLACED.put(queue, "add_message", _add_message)
