@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 from tests.coverage.seen_effects import digest
@@ -14,7 +15,6 @@ from perdure.engine.calls import Call
 from perdure.engine.core import Engine
 from perdure.engine.lock import ENGINE_LOCK
 from perdure.engine.pins import Pins, pinned
-from perdure.engine.quirks.replaced import Replaced
 from perdure.persistence.keys import StoreKey
 
 EPOCH_US = 1_790_000_000_000_000
@@ -61,7 +61,7 @@ class Script:
 
 def compare(
     engine: Engine,
-    replaced: Replaced,
+    motos_way: Callable[[], AbstractContextManager[None]],
     script: Callable[[Script], None],
     keys: list[StoreKey],
     *,
@@ -77,7 +77,7 @@ def compare(
             running.note([digest(key) for key in keys])
         return running.seen
 
-    with replaced.undone():
+    with motos_way():
         expected = run()
     found = run()
     for number, (ours, motos) in enumerate(zip(found, expected, strict=True)):

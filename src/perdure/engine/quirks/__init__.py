@@ -16,6 +16,7 @@ mails       a sent mail keeps its time, and text and HTML apart
 queues      SQS finds messages by an index (waiting), not by passing over all of them
 tables      DynamoDB looks at the items that are asked for, not at all of them
 transactions  a DynamoDB transaction keeps what it may have to undo, not each table
+buckets     S3 lists a page by looking at its keys, not at all keys of the bucket
 reads       what a read notes though nobody asks for it is not noted
 stacks      CloudFormation by change sets, and resource types moto leaves out
 speed       work moto repeats in every call though it never changes
@@ -26,6 +27,7 @@ from __future__ import annotations
 from perdure.engine import doors, imports, outward, pins
 from perdure.engine.quirks import (
     beside,
+    buckets,
     copies,
     executions,
     identity,
@@ -54,7 +56,8 @@ def install() -> None:
     for quirk in (
         # Polling goes around what queues puts in place.
         *(identity, names, tracking, paging, queues, polling, threads),
-        *(executions, jobs, beside, copies, mails, order, reads, stacks, speed),
+        # As reads goes around buckets.
+        *(executions, jobs, beside, copies, mails, order, buckets, reads, stacks, speed),
         *(tables, transactions),
     ):
         quirk.install()

@@ -20,20 +20,19 @@ for each page of a scan of that index.
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right, insort
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from perdure.engine.imports import after_import
+from perdure.engine.quirks.ordered import Ordered
 from perdure.engine.quirks.replaced import Replaced, Watched, is_held
 
 ITEMS = "items"
 # Their values have an order and a hash; no other can be a key.
 SCALARS = frozenset({"S", "N", "B"})
-# As many changed keys are put into an order one by one; more, and it is sorted.
-CHANGES_MAX = 64
 
 # What it raises to cast what is no value of its type, or to compare two that do not go together.
 NO_VALUE = (TypeError, ValueError, ArithmeticError)
@@ -48,17 +47,14 @@ class Known:
 
     def __init__(self, table: Any) -> None:
         self.by_key: dict[Key, Any] = {key_of(item): item for item in unordered(table)}
-        # Keys in order, but for those that came or went since.
-        self._order: list[Key] | None = None
-        self._came: set[Key] = set()
-        self._gone: set[Key] = set()
+        self.order = Ordered(lambda: self.by_key)
         self.by_attribute: dict[str, _ByAttribute] = {}
 
     def put(self, item: Any) -> None:
         """An item is new, or takes another's place, or has changed."""
         key = key_of(item)
-        if self._order is not None and key not in self.by_key:
-            self._came.add(key)
+        if key not in self.by_key:
+            self.order.came(key)
         self.by_key[key] = item
         for known in self.by_attribute.values():
             known.file(key, item)
@@ -66,10 +62,7 @@ class Known:
     def drop(self, key: Key) -> None:
         """An item is gone."""
         self.by_key.pop(key, None)
-        if self._order is not None:
-            # It may have gone before, and come back since.
-            self._came.discard(key)
-            self._gone.add(key)
+        self.order.went(key)
         for known in self.by_attribute.values():
             known.take_out(key)
 
@@ -79,7 +72,7 @@ class Known:
         Raises:
             TypeError: Keys cannot be compared.
         """
-        order = self._in_order()
+        order = self.order.in_order()
         first = 0 if start is None else bisect_right(order, start)
         return (self.by_key[order[place]] for place in range(first, len(order)))
 
@@ -91,19 +84,6 @@ class Known:
             for key, item in self.by_key.items():
                 known.file(key, item)
         return [self.by_key[key] for key in known.keys.get(_value_of(value), ())]
-
-    def _in_order(self) -> list[Key]:
-        if self._order is None or len(self._came) + len(self._gone) > CHANGES_MAX:
-            self._order = sorted(self.by_key)
-        else:
-            for key in self._gone:
-                place = bisect_left(self._order, key)
-                if place < len(self._order) and self._order[place] == key:
-                    del self._order[place]
-            for key in self._came:
-                insort(self._order, key)
-        self._came, self._gone = set(), set()
-        return self._order
 
 
 class _ByAttribute:
