@@ -2,7 +2,7 @@
 
 identity    region, account and key come from the gateway's classification
 names       links that are handed out lead here, not to AWS
-tracking    moto keeps every model object ever made, for a dashboard
+tracking    moto keeps every model object ever made, and every message of a topic
 polling     a poll that would wait is parked by the gateway instead
 paging      page tokens hold in the next process, too
 threads     moto's threads run under the engine lock
@@ -14,6 +14,7 @@ order       sets whose order reaches an answer keep it
 beside      what moto keeps beside its model becomes part of it
 mails       a sent mail keeps its time, and text and HTML apart
 queues      SQS finds messages by an index (waiting), not by passing over all of them
+lookups     Kinesis, Logs and IAM look up by key what moto looks for among all
 tables      DynamoDB looks at the items that are asked for, not at all of them
 transactions  a DynamoDB transaction keeps what it may have to undo, not each table
 buckets     S3 lists a page by looking at its keys, not at all keys of the bucket
@@ -32,6 +33,7 @@ from perdure.engine.quirks import (
     executions,
     identity,
     jobs,
+    lookups,
     mails,
     names,
     order,
@@ -58,7 +60,7 @@ def install() -> None:
         *(identity, names, tracking, paging, queues, polling, threads),
         # As reads goes around buckets.
         *(executions, jobs, beside, copies, mails, order, buckets, reads, stacks, speed),
-        *(tables, transactions),
+        *(tables, transactions, lookups),
     ):
         quirk.install()
     outward.install()
