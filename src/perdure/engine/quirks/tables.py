@@ -209,6 +209,9 @@ def _narrowed(items: Iterable[Any] | None) -> Iterator[None]:
 
 
 def _length(table: Any) -> int:
+    known = _KNOWN.get(table)
+    if known is not None and not is_held(table.__dict__, ITEMS):
+        return len(known.by_key)
     held = table.__dict__[ITEMS]
     return sum(map(len, held.values())) if table.has_range_key else len(held)
 
