@@ -35,7 +35,6 @@ MESSAGES = "_messages"
 TIMES = ("visible_at", "delayed_until")
 # What a copy may share with its original: no part of it can be changed.
 ATOMS = frozenset({str, int, float, bool, bytes, type(None)})
-DEDUPLICATION_SECONDS = 300
 
 REPLACED = Replaced()
 _INDEXES: WeakKeyDictionary[Any, _Kept] = WeakKeyDictionary()
@@ -167,6 +166,7 @@ def _sqs(module: Any) -> None:
         REPLACED.put(queue, name, property(counter))
     REPLACED.put(queue, "add_message", _add_message)
     REPLACED.put(queue, "delete_message", _delete_message)
+    REPLACED.put(backend, "send_message", _send_message)
     REPLACED.put(backend, "receive_message", _receive_message)
     REPLACED.put(backend, "change_message_visibility", _change_message_visibility)
     REPLACED.put(backend, "is_message_valid_based_on_retention_period", _is_retained)
@@ -205,6 +205,31 @@ _COUNTERS: dict[str, Callable[[Any], Any]] = {
 }
 
 
+class _Asked:
+    """A queue that is sent to: of its attributes one is asked for, which counts nothing."""
+
+    def __init__(self, queue: Any) -> None:
+        self._queue = queue
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._queue, name)
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        if not self._queue.fifo_queue:
+            return {}
+        found = self._queue.content_based_deduplication
+        return {"ContentBasedDeduplication": str(found).lower()}
+
+
+def _send_message(backend: Any, queue_name: str, *arguments: Any, **named: Any) -> Any:
+    asked = _Asked(backend.get_queue(queue_name))
+    sending = SimpleNamespace(
+        get_queue=lambda _: asked, _validate_message=backend._validate_message
+    )
+    return REPLACED.original["send_message"](sending, queue_name, *arguments, **named)
+
+
 def _add_message(queue: Any, message: Any) -> None:
     index = None if queue.lambda_event_source_mappings else _index(queue)
     if index is None:
@@ -222,8 +247,9 @@ def _is_duplicate(queue: Any, index: Waiting, message: Any) -> bool:
     by_content = queue.attributes.get("ContentBasedDeduplication") == "true"
     if not by_content and not message.deduplication_id:
         return False
+    limit_seconds = _models().DEDUPLICATION_TIME_IN_SECONDS
     return any(
-        (message.sent_timestamp - other.sent_timestamp) / 1000 < DEDUPLICATION_SECONDS
+        (message.sent_timestamp - other.sent_timestamp) / 1000 < limit_seconds
         for other in index.with_id(message.deduplication_id)
     )
 
@@ -238,7 +264,7 @@ def _delete_message(queue: Any, receipt_handle: Any) -> None:
         return
     place = index.by_handle.get(receipt_handle)
     if place is None:
-        raise _exception("ReceiptHandleIsInvalid")
+        raise _models().ReceiptHandleIsInvalid
     message = index.by_place[place]
     queue.pending_messages.discard(message)
     queue.deleted_messages.update(message.all_receipt_handles)
@@ -250,9 +276,8 @@ def _remove(queue: Any, index: Waiting, place: int) -> None:
     index.remove(place)
 
 
-def _exception(name: str) -> Exception:
-    made: Exception = getattr(sys.modules["moto.sqs.models"], name)()
-    return made
+def _models() -> Any:
+    return sys.modules["moto.sqs.models"]
 
 
 def _change_message_visibility(
@@ -303,9 +328,7 @@ def _receive_message(  # noqa: PLR0917 - as moto has it
             queue.pending_messages.add(message)
             _mark_received(index, place, visibility_timeout)
             copied = _copy_of(message)
-            sys.modules["moto.sqs.models"]._filter_message_attributes(
-                copied, message_attribute_names or []
-            )
+            _models()._filter_message_attributes(copied, message_attribute_names or [])
             if not backend.is_message_valid_based_on_retention_period(queue_name, message):
                 break
             result.append(copied)
@@ -368,4 +391,4 @@ def _copy_of(message: Any) -> Any:
 def _is_retained(backend: Any, queue_name: str, message: Any) -> bool:
     period_seconds = backend.get_queue(queue_name).message_retention_period
     retain_until = period_seconds + message.sent_timestamp / 1000
-    return bool(retain_until > sys.modules["moto.sqs.models"].unix_time())
+    return bool(retain_until > _models().unix_time())
