@@ -42,6 +42,11 @@ DEFAULT_CONTENT_TYPES = {
 }
 
 
+# Written in one way only, and with a port that no scheme implies.
+PLAIN_HOST = re.compile(r"(?!.*xn--)[a-z0-9][a-z0-9.-]*(:(?!80$|443$)[1-9][0-9]{1,4})?", re.ASCII)
+FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
+
+
 class _Headers(EnvironHeaders):  # type: ignore[misc]
     """The same list each time: moto goes through it some thirty times for an S3 put.
 
@@ -64,6 +69,24 @@ class _Request(Request):  # type: ignore[misc]
     def __init__(self, environ: dict[str, Any]) -> None:
         super().__init__(environ)
         self.headers = _Headers(environ)
+
+    @property
+    def want_form_data_parsed(self) -> bool:
+        """Whether there is a form in the body.
+
+        werkzeug makes a parser for whatever has a type, which then finds that it is none:
+        a tenth of a call.
+        """
+        return str(self.environ.get("CONTENT_TYPE", "")).strip().lower().startswith(FORMS)
+
+    @property
+    def raw_url(self) -> str:
+        """The URL as it was sent; werkzeug reads and writes one anew for it."""
+        host = self.environ["HTTP_HOST"]
+        if not PLAIN_HOST.fullmatch(host):
+            return str(super().raw_url)
+        query = f"?{self.query_string.decode()}" if self.query_string else ""
+        return f"{self.scheme}://{host}{self.raw_path}{query}"
 
 
 class _ObjectRequest(_Request):
@@ -202,6 +225,8 @@ def environ_for(call: Call) -> dict[str, Any]:
         "SERVER_PROTOCOL": "HTTP/1.1",
         "wsgi.url_scheme": call.scheme,
         "wsgi.input": io.BytesIO(call.body),
+        # It ends where the body does, and needs nothing around it that counts.
+        "wsgi.input_terminated": True,
         REGION: call.region,
         ACCOUNT: call.account,
         KEY: call.access_key,

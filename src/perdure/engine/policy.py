@@ -22,7 +22,7 @@ from moto.core.base_backend import AccountSpecificBackend, BackendDict, BaseBack
 
 from perdure import __version__
 from perdure.engine import outward, special
-from perdure.engine.quirks import executions, timers
+from perdure.engine.quirks import executions, queues, timers
 from perdure.engine.stores import NEVER_STATE, STORES, import_table, module_of, table_of
 from perdure.engine.translation import Translation, translation_of
 from perdure.persistence.keys import StoreKey
@@ -72,6 +72,10 @@ WITHOUT_THREADS: dict[tuple[str, str], Callable[[Any], dict[str, Any]]] = {
         "CallbackPoolManager",
     ): executions.recorded_tokens,
     ("moto.swf.models.timer", "Timer"): timers.recorded,
+}
+# Objects whose attributes are put right before they are saved.
+BEHIND: dict[tuple[str, str], Callable[[Any], dict[str, Any]]] = {
+    ("moto.sqs.models", "Queue"): queues.recorded,
 }
 # Classes that moto derives from its stores' base, of objects that are none.
 NO_STORES = {("moto.servicecatalogappregistry.models", "AssociatedResource")}
@@ -197,7 +201,8 @@ class MotoPolicy:
         """Of a thread, and of what one works with, only what outlives it is state."""
         if issubclass(cls, threading.Thread):
             return _without_thread
-        return WITHOUT_THREADS.get((cls.__module__, cls.__qualname__))
+        name = cls.__module__, cls.__qualname__
+        return WITHOUT_THREADS.get(name) or BEHIND.get(name)
 
     def finish(self, value: Any) -> None:
         """A thread is rebuilt as one that will not run."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from moto.core.request import Request
 
 from perdure.engine.calls import Call
 from perdure.engine.core import Engine
-from perdure.engine.dispatch import environ_for, operation_name
+from perdure.engine.dispatch import _Request, environ_for, operation_name
 from perdure.engine.services import by_name
 from perdure.errors import RequestError
 
@@ -84,3 +85,47 @@ def test_headers_that_come_twice_are_joined() -> None:
 
     assert environ["HTTP_X_A"] == "1,2"
     assert (environ["CONTENT_LENGTH"], environ["HTTP_HOST"]) == ("2", "localhost:4566")
+
+
+HOSTS = ["localhost:4566", "127.0.0.1", "b.s3.localhost.localstack.cloud:4566", "a..b", "-a", "a."]
+HOSTS += [
+    "localhost:80",
+    "localhost:443",
+    "localhost:8",
+    "localhost:08",
+    "Local:4566",
+    "[::1]:4566",
+]
+HOSTS += ["b\u00fccher:99", "xn--bcher-kva:99", "", "a_b:4566", "a:4566:4566", "a:1234567", "a b"]
+
+
+@pytest.mark.parametrize("host", HOSTS)
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_the_url_is_the_one_moto_would_make(engine: Engine, host: str, scheme: str) -> None:
+    """Whatever the host, the path and the query look like."""
+    for path in ("/", "/bucket/k%20x%2Fy", "//double", "/%C3%A9"):
+        for query in ("", "list-type=2&prefix=a%2Fb", "x=%C3%A9+"):
+            wanted = call("s3", "GET /", host=host, path=path, query=query, scheme=scheme)
+            ours, motos = _Request(environ_for(wanted)), Request(environ_for(wanted))
+            assert ours.raw_url == motos.raw_url
+
+
+KINDS = ["application/x-amz-json-1.0", "application/x-www-form-urlencoded", "text/plain", ""]
+KINDS += ["application/x-www-form-urlencoded; charset=utf-8", " Application/X-WWW-Form-Urlencoded"]
+KINDS += ["multipart/form-data; boundary=b", "MULTIPART/form-data;boundary=b", "multipart/mixed"]
+BODIES = [b"", b"a=1&b=%20&a=2", b'{"a": "=&"}']
+BODIES += [b'--b\r\nContent-Disposition: form-data; name="k"\r\n\r\nv\r\n--b--\r\n']
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("method", ["POST", "PUT", "GET"])
+def test_a_body_is_what_moto_would_read(engine: Engine, kind: str, method: str) -> None:
+    """Data, form, files and values are the same, in whatever order they are asked for."""
+    for body in BODIES:
+        wanted = call("sqs", "X", method=method, body=body, headers=[("content-type", kind)])
+        for names in (["data", "form", "files", "values"], ["form", "data"], ["values", "data"]):
+            ours, plain = _Request(environ_for(wanted)), environ_for(wanted)
+            del plain["wsgi.input_terminated"]
+            motos = Request(plain)
+            for name in names:
+                assert getattr(ours, name) == getattr(motos, name)

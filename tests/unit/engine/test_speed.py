@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import string
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,7 +21,8 @@ from perdure.engine.lock import running
 from perdure.engine.pins import Pins, pinned
 from perdure.engine.quirks import speed
 
-SHARED = {"a": [1, {"b": 2}], "n": 3, "t": "text", "none": None, "f": 1.5, "yes": True}
+SERVICES = ["sqs", "dynamodb", "sns", "ssm", "iam", "rds", "ec2", "lambda"]
+PINS = Pins(1_790_000_000_000_000, 7)
 
 
 class DBInstance:
@@ -160,3 +162,51 @@ def test_headers_are_those_of_the_environment(engine: Engine) -> None:
     assert list(found) == list(found) == list(type(found).__mro__[1](environ))
     assert ("x-amz-meta-my_key", "1") in list(found)
     assert found["Content-Type"] == "text/plain"
+
+
+def members(shape: Any, seen: set[str]) -> Iterator[tuple[str, Any]]:
+    """All members of a shape and of those below it."""
+    if shape is None or shape.name in seen:
+        return
+    seen.add(shape.name)
+    if shape.type_name == "list":
+        yield from members(shape.member, seen)
+    if shape.type_name == "structure":
+        for name, member in shape.members.items():
+            member.parent = shape
+            yield name, member
+            yield from members(member, seen)
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_member_is_found_where_moto_finds_it(engine: Engine, service: str) -> None:
+    """Under whichever of its names a dict has it, and whatever else the dict has."""
+    model = get_service_model(service)
+    choose = random.Random(service)
+    protocol = str(model.protocol)
+    original = speed.REPLACED.original["get_value"]
+    for operation in list(model.operation_names)[:60]:
+        serializer = serialize.SERIALIZERS[protocol](
+            model.operation_model(operation), value_picker=serialize.XFormedAttributePicker()
+        )
+        for name, shape in members(serializer.operation_model.output_shape, set()):
+            names = speed._names_of(serializer, name, shape)
+            assert names is not None
+            assert name in names
+            for _ in range(2):
+                had = choose.sample(names, choose.randrange(len(names) + 1))
+                value: Any = dict.fromkeys([*had, "other"], None) | {n: n for n in had[1:]}
+                for found in (value, type("Thing", (), value)(), [], None):
+                    expected = original(serializer, found, name, shape)
+                    assert serializer.get_value(found, name, shape) == expected
+
+
+def test_a_receipt_handle_is_the_one_moto_draws(engine: Engine) -> None:
+    """Under the same pins the same letters are drawn, and the next number is the same."""
+    import moto.sqs.models
+
+    ours = moto.sqs.models.generate_receipt_handle
+    with pinned(PINS):
+        expected = speed.REPLACED.original["generate_receipt_handle"](), random.random()
+    with pinned(PINS):
+        assert (ours(), random.random()) == expected

@@ -2,7 +2,7 @@
 
 identity    region, account and key come from the gateway's classification
 names       links that are handed out lead here, not to AWS
-tracking    moto keeps every model object ever made, for a dashboard
+tracking    moto keeps every model object ever made, and every message of a topic
 polling     a poll that would wait is parked by the gateway instead
 paging      page tokens hold in the next process, too
 threads     moto's threads run under the engine lock
@@ -13,7 +13,11 @@ copies      a KMS key and its replicas share what moto lets them share
 order       sets whose order reaches an answer keep it
 beside      what moto keeps beside its model becomes part of it
 mails       a sent mail keeps its time, and text and HTML apart
-queues      each pass over a queue's messages reads the clock once
+queues      SQS finds messages by an index (waiting), not by passing over all of them
+lookups     Kinesis, Logs and IAM look up by key what moto looks for among all
+tables      DynamoDB looks at the items that are asked for, not at all of them
+transactions  a DynamoDB transaction keeps what it may have to undo, not each table
+buckets     S3 lists a page by looking at its keys, not at all keys of the bucket
 reads       what a read notes though nobody asks for it is not noted
 stacks      CloudFormation by change sets, and resource types moto leaves out
 speed       work moto repeats in every call though it never changes
@@ -24,10 +28,12 @@ from __future__ import annotations
 from perdure.engine import doors, imports, outward, pins
 from perdure.engine.quirks import (
     beside,
+    buckets,
     copies,
     executions,
     identity,
     jobs,
+    lookups,
     mails,
     names,
     order,
@@ -37,8 +43,10 @@ from perdure.engine.quirks import (
     reads,
     speed,
     stacks,
+    tables,
     threads,
     tracking,
+    transactions,
 )
 
 
@@ -48,8 +56,11 @@ def install() -> None:
     imports.watch()
     doors.install()
     for quirk in (
-        *(identity, names, tracking, paging, polling, queues, threads),
-        *(executions, jobs, beside, copies, mails, order, reads, stacks, speed),
+        # Polling goes around what queues puts in place.
+        *(identity, names, tracking, paging, queues, polling, threads),
+        # As reads goes around buckets.
+        *(executions, jobs, beside, copies, mails, order, buckets, reads, stacks, speed),
+        *(tables, transactions, lookups),
     ):
         quirk.install()
     outward.install()

@@ -12,9 +12,13 @@ import time
 from typing import Any
 
 from perdure.engine.imports import after_import
+from perdure.engine.quirks import queues
 from perdure.persistence.keys import StoreKey
 
 SWF_WAIT_SECONDS = 1.0
+RETRY_SECONDS = 1.0
+# A message shows one tick behind the moment it is hidden until.
+SHORTEST_SECONDS = 0.001
 
 
 class ParkedError(BaseException):
@@ -59,13 +63,13 @@ def _sqs(module: Any) -> None:
         # Only messages that are visible are looked at: moved to the dead-letter queue,
         # held back for their group, or taken for lost.
         waits = wait_seconds_timeout and PATIENCE.may_park
-        visible = backend.get_queue(queue_name).messages if waits else ()
+        changed = waits and queues.is_any_visible(backend.get_queue(queue_name))
         found = receive(backend, queue_name, count, 0, *arguments, **named)
         if not found and wait_seconds_timeout and PATIENCE.may_park:
             raise ParkedError(
                 wait_seconds=float(wait_seconds_timeout),
                 retry_seconds=_next_visible_seconds(backend.get_queue(queue_name)),
-                changed=bool(visible),
+                changed=bool(changed),
             )
         return found
 
@@ -78,9 +82,10 @@ def _next_visible_seconds(queue: Any) -> float:
     A message that is visible and was not found waits for its group (FIFO), which
     comes free by another call or when one of the hidden ones shows.
     """
-    now = time.time() * 1000
-    moments = [max(m.visible_at, m.delayed_until) - now for m in queue._messages]
-    return float(min([m / 1000 for m in moments if m > 0], default=1.0))
+    moment_ms = queues.next_moment_ms(queue)
+    if moment_ms is None:
+        return RETRY_SECONDS
+    return max(moment_ms / 1000 - time.time(), SHORTEST_SECONDS)
 
 
 def _swf(module: Any) -> None:

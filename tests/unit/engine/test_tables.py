@@ -1,0 +1,312 @@
+"""DynamoDB answers, draws and keeps what moto would, without looking at the whole table."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+from tests.unit.engine.both_ways import Script, compare, target_call
+from tests.unit.engine.conftest import key
+
+from perdure.engine.core import Engine
+from perdure.engine.quirks import tables, transactions
+from perdure.engine.quirks.replaced import Replaced
+
+TARGET = "DynamoDB_20120810"
+NAMES = {"h": "S", "r": "N", "g": "S", "n": "N"}
+
+
+def table(name: str, keys: str, *, stream: bool = False) -> dict[str, Any]:
+    """A CreateTable with an index over ``g`` and one over ``g`` and ``n``."""
+
+    def schema(names: str) -> list[dict[str, str]]:
+        return [
+            {"AttributeName": n, "KeyType": kind}
+            for n, kind in zip(names, ("HASH", "RANGE"), strict=False)
+        ]
+
+    everything = {"ProjectionType": "ALL"}
+    wanted: dict[str, Any] = {
+        "TableName": name,
+        "KeySchema": schema(keys),
+        "AttributeDefinitions": [
+            {"AttributeName": n, "AttributeType": t} for n, t in NAMES.items() if n in keys + "gn"
+        ],
+        "GlobalSecondaryIndexes": [
+            {"IndexName": f"by-{names}", "KeySchema": schema(names), "Projection": everything}
+            for names in ("g", "gn", "n")
+        ],
+        "BillingMode": "PAY_PER_REQUEST",
+    }
+    if stream:
+        wanted["StreamSpecification"] = {
+            "StreamEnabled": True,
+            "StreamViewType": "NEW_AND_OLD_IMAGES",
+        }
+    return wanted
+
+
+TABLES = [table("one", "h"), table("two", "hr"), table("streamed", "hr", stream=True)]
+RANGED = {"two", "streamed"}
+
+
+class Chaos:
+    """Random calls of DynamoDB."""
+
+    def __init__(self, script: Script, moto: Any, steps: int) -> None:
+        self.script, self.moto, self.steps, self.pick = script, moto, steps, script.choose
+
+    def call(self, operation: str, name: str | None = None, **parameters: Any) -> Any:
+        given = {k: v for k, v in parameters.items() if v is not None}
+        given |= {"TableName": name} if name else {}
+        return self.script.call(target_call("dynamodb", TARGET, operation, **given))
+
+    def run(self) -> None:
+        for each in TABLES:
+            self.call("CreateTable", **each)
+        steps = [self.put] * 9 + [self.delete] * 3 + [self.update] * 4 + [self.get] * 2
+        steps += [self.query] * 4 + [self.query_index] * 4 + [self.scan] * 4
+        steps += [self.transact] * 3 + [self.describe, self.meddle, self.statement]
+        for _ in range(self.steps):
+            self.pick.choice(steps)(self.pick.choice(["one", "two", "two", "streamed"]))
+        for name in ("one", "two", "streamed"):
+            self.pages("Scan", name, Limit=7)
+            self.script.note([repr(k) for k in self.moto.store("dynamodb").tables[name].items])
+
+    def key(self, name: str) -> dict[str, Any]:
+        found = {"h": {"S": self.pick.choice("abcdefghij")}}
+        if name in RANGED:
+            found["r"] = {"N": self.pick.choice(["1", "2", "2.0", "10", "-3", "0.5", "7", "1e1"])}
+        return found
+
+    def attributes(self) -> dict[str, Any]:
+        found: dict[str, Any] = {"x": {"S": self.pick.choice("uvw")}}
+        if self.pick.random() < 0.7:
+            found["g"] = {"S": self.pick.choice("xyz")}
+        if self.pick.random() < 0.7:
+            found["n"] = {"N": self.pick.choice(["1", "1.0", "3", "20"])}
+        if self.pick.random() < 0.2:
+            found["m"] = {"M": {"k": {"L": [{"S": "deep"}, {"N": "4"}]}}}
+        return found
+
+    def put(self, name: str) -> None:
+        condition = self.pick.choice([None, None, "attribute_not_exists(h)"])
+        item = {**self.key(name), **self.attributes()}
+        if self.pick.random() < 0.05:
+            item.pop("h")
+        self.call("PutItem", name, Item=item, ConditionExpression=condition)
+
+    def get(self, name: str) -> None:
+        self.call("GetItem", name, Key=self.key(self.pick.choice([name, "two"])))
+
+    def delete(self, name: str) -> None:
+        self.call("DeleteItem", name, Key=self.key(name), ReturnValues="ALL_OLD")
+
+    def update(self, name: str) -> None:
+        self.call("UpdateItem", name, **self.updated(name), ReturnValues="ALL_NEW")
+
+    def updated(self, name: str) -> dict[str, Any]:
+        expression, values = self.pick.choice(
+            [
+                ("SET g = :g", {":g": {"S": self.pick.choice("xyz")}}),
+                ("ADD n :n", {":n": {"N": "2"}}),
+                ("REMOVE g", None),
+                ("SET x = y", None),
+                ("SET h = :g", {":g": {"S": "h"}}),
+            ]
+        )
+        found = {"Key": self.key(name), "UpdateExpression": expression}
+        return found | ({"ExpressionAttributeValues": values} if values else {})
+
+    def query(self, name: str) -> None:
+        text, values = "h = :h", {":h": {"S": self.pick.choice("abcdefghijk")}}
+        if name in RANGED and self.pick.random() < 0.5:
+            text, values = text + " AND r > :r", {**values, ":r": {"N": "1"}}
+        self.pages("Query", name, KeyConditionExpression=text, ExpressionAttributeValues=values)
+
+    def query_index(self, name: str) -> None:
+        text, values, index = self.pick.choice(
+            [
+                ("g = :g", {":g": {"S": "x"}}, "by-g"),
+                ("g = :g", {":g": {"S": "y"}}, "by-gn"),
+                ("g = :g AND n >= :n", {":g": {"S": "y"}, ":n": {"N": "2"}}, "by-gn"),
+                ("n = :n", {":n": {"N": "1.00"}}, "by-n"),
+                ("n = :n", {":n": {"S": "1"}}, "by-n"),
+                ("n = :n", {":n": {"S": "1"}}, "nowhere"),
+            ]
+        )
+        self.pages(
+            "Query",
+            name,
+            IndexName=index,
+            KeyConditionExpression=text,
+            ExpressionAttributeValues=values,
+        )
+
+    def scan(self, name: str) -> None:
+        more = self.pick.choice(
+            [
+                {},
+                {"IndexName": "by-gn"},
+                {"Segment": 1, "TotalSegments": 2},
+                {"ScanFilter": {"x": {"ComparisonOperator": "NULL"}}},
+                {
+                    "FilterExpression": "x = :x",
+                    "ExpressionAttributeValues": {":x": {"S": "u"}},
+                },
+            ]
+        )
+        self.pages("Scan", name, **more)
+
+    def pages(self, operation: str, name: str, **parameters: Any) -> None:
+        parameters.setdefault("Limit", self.pick.choice([None, 1, 3]))
+        if operation == "Query":
+            parameters["ScanIndexForward"] = self.pick.choice([None, False])
+        start = self.pick.choice([None, None, None, self.key(name), {"h": {"N": "1"}}])
+        for _ in range(4):
+            answer = self.call(operation, name, **parameters, ExclusiveStartKey=start)
+            start = answer.get("LastEvaluatedKey") if isinstance(answer, dict) else None
+            if not start:
+                return
+            if self.pick.random() < 0.3:
+                self.put(name)
+
+    def transact(self, _: str) -> None:
+        kinds = [
+            self.pick.choice(["Put", "Put", "Delete", "Update", "ConditionCheck"]) for _ in range(2)
+        ]
+        self.call("TransactWriteItems", TransactItems=[self.operation(kind) for kind in kinds])
+
+    def operation(self, kind: str) -> dict[str, Any]:
+        name = self.pick.choice(["one", "two", "streamed", "streamed"])
+        found: dict[str, Any] = {"TableName": name}
+        if kind == "Put":
+            found["Item"] = {**self.key(name), **self.attributes()}
+        elif kind == "Update":
+            found |= self.updated(name)
+        else:
+            found["Key"] = self.key(name)
+        if kind == "ConditionCheck" or self.pick.random() < 0.1:
+            found["ConditionExpression"] = self.pick.choice(
+                ["attribute_exists(h)", "attribute_not_exists(h)"]
+            )
+        return {kind: found}
+
+    def describe(self, name: str) -> None:
+        self.call("DescribeTable", name)
+
+    def statement(self, _: str) -> None:
+        self.call("ExecuteStatement", Statement="SELECT * FROM one WHERE h = 'a'")
+
+    def meddle(self, name: str) -> None:
+        """As a test of moto may do, past all methods."""
+        items = self.moto.store("dynamodb").tables[name].items
+        for hash_key in list(items)[:1]:
+            del items[hash_key]
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("replaced", [tables.REPLACED, transactions.REPLACED], ids=["t", "tx"])
+def test_all_is_as_moto_has_it(engine: Engine, moto: Any, replaced: Replaced, seed: int) -> None:
+    """Whatever is put, changed, asked for page by page, or undone, in whatever order."""
+    seen = compare(
+        engine,
+        replaced.undone,
+        lambda script: Chaos(script, moto, 150).run(),
+        [key("dynamodb")],
+        seed=seed,
+    )
+    done = {row[0] for row in seen if isinstance(row, tuple) and row[4] == 200}
+    assert {"PutItem", "Query", "Scan", "TransactWriteItems", "UpdateItem"} <= done
+
+
+def filled(moto: Any, name: str, items: int) -> Any:
+    """A store with a table of so many items, ten to a hash key; one in ten has ``g``."""
+    store = moto.store("dynamodb")
+    wanted = table(name, "hr")
+    store.create_table(
+        name,
+        schema=wanted["KeySchema"],
+        throughput=None,
+        attr=wanted["AttributeDefinitions"],
+        global_indexes=wanted["GlobalSecondaryIndexes"],
+        **dict.fromkeys(("indexes", "streams", "sse_specification", "warm_throughput")),
+        billing_mode="PAY_PER_REQUEST",
+        tags=[],
+        deletion_protection_enabled=False,
+    )
+    for number in range(items):
+        item = {"h": {"S": str(number // 10)}, "r": {"N": str(number % 10)}}
+        store.put_item(name, {**item, "g": {"S": str(number // 10)}})
+    return store
+
+
+def calls(store: Any, name: str) -> None:
+    """One of each that must not follow the table's size."""
+    h, r = {"S": "3"}, {"N": "4"}
+    key = {"h": h, "r": r}
+    store.put_item(name, {**key, "g": h})
+    store.update_item(name, key, "SET x = :x", {}, {":x": {"S": "x"}})
+    store.get_item(name, key)
+    rest: dict[str, Any] = {"limit": 5, "exclusive_start_key": None, "projection_expressions": None}
+    rest |= {"range_comparison": None, "range_value_dicts": [], "scan_index_forward": True}
+    assert len(store.query(name, h, **rest)[0]) == 5
+    of_index = {"index_name": "by-g", "hash_key_conditions": [("g", h)]}
+    assert len(store.query(name, h, **rest, **of_index)[0]) == 5
+    none: dict[str, Any] = dict.fromkeys(
+        ("filter_expression", "expr_names", "expr_values", "index_name", "projection_expression")
+    )
+    page = store.scan(name, {}, 5, key, **none, consistent_read=False, segments=(None, None))
+    assert len(page[0]) == 5
+    store.delete_item(name, key)
+    with pytest.raises(Exception, match="Transaction"):
+        store.transact_write_items(
+            [
+                {"Put": {"TableName": name, "Item": key}},
+                {
+                    "Update": {
+                        "TableName": name,
+                        "Key": {**key, "r": {"N": "5"}},
+                        "UpdateExpression": "SET x = y",
+                        "ConditionExpression": "attribute_not_exists(h)",
+                    }
+                },
+            ]
+        )
+    store.put_item(name, {**key, "g": h})
+
+
+def test_its_cost_does_not_follow_the_size(moto: Any) -> None:
+    """A hundred times as many items cost by far not a hundred times as much."""
+
+    def spent(items: int) -> float:
+        store = filled(moto, f"t{items}", items)
+        calls(store, f"t{items}")
+        started = time.thread_time()
+        for _ in range(20):
+            calls(store, f"t{items}")
+        return time.thread_time() - started
+
+    assert spent(10_000) < 8 * spent(100)
+
+
+def test_a_query_looks_at_the_items_of_its_key_alone(
+    moto: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a thousand items moto is shown ten."""
+    store = filled(moto, "t", 1000)
+    shown: list[int] = []
+    real = tables._narrowed
+
+    def narrowed(items: Any) -> Any:
+        shown.append(len(list(items)))
+        return real(items)
+
+    monkeypatch.setattr(tables, "_narrowed", narrowed)
+    rest: dict[str, Any] = {"limit": 99, "exclusive_start_key": None}
+    rest |= {"range_comparison": None, "range_value_dicts": [], "scan_index_forward": True}
+    for more in ({}, {"index_name": "by-g", "hash_key_conditions": [("g", {"S": "3"})]}):
+        found = store.query("t", {"S": "3"}, **rest, projection_expressions=None, **more)[0]
+        assert len(found) == 10
+    assert shown == [10, 10]
