@@ -11,6 +11,7 @@ jobs        a Batch job that fails says why
 timers      SWF timers go on after a restart
 copies      a KMS key and its replicas share what moto lets them share
 order       sets whose order reaches an answer keep it
+displays    the same, for sets that are written as displays
 beside      what moto keeps beside its model becomes part of it
 mails       a sent mail keeps its time, and text and HTML apart
 queues      SQS finds messages by an index (waiting), not by passing over all of them
@@ -30,6 +31,7 @@ from perdure.engine.quirks import (
     beside,
     buckets,
     copies,
+    displays,
     executions,
     identity,
     jobs,
@@ -59,7 +61,7 @@ def install() -> None:
         # Polling goes around what queues puts in place.
         *(identity, names, tracking, paging, queues, polling, threads),
         # As reads goes around buckets.
-        *(executions, jobs, beside, copies, mails, order, buckets, reads, stacks, speed),
+        *(executions, jobs, beside, copies, displays, mails, order, buckets, reads, stacks, speed),
         *(tables, transactions, lookups),
     ):
         quirk.install()
