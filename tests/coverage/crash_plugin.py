@@ -60,8 +60,9 @@ class CrashSweep(moto_plugin.Sweep):
 
     # What is done around a call.
 
-    def settle(self, call: Call | None) -> set[StoreKey]:
+    def settle(self, *, look_at_all: bool) -> set[StoreKey]:
         """Write down what the test changed in stores it looked up itself."""
+        del look_at_all  # what only reads is another sweep's matter
         if moto_plugin.yield_to_frozen_clock():
             # Two libraries cannot hold one clock.
             self.engine.stop_recording()
@@ -71,7 +72,7 @@ class CrashSweep(moto_plugin.Sweep):
             self.engine.recorder.step(held, "a test")
         return set()
 
-    def save_and_drop(self, call: Call, *_: Any, **__: Any) -> None:
+    def save_and_drop(self, call: Call, operation: str, *_: Any, **__: Any) -> None:
         """Crash, but while a thread of moto holds objects, or the clock is frozen."""
         if self.engine.recorder is None:
             self.checkpoint()
@@ -83,7 +84,7 @@ class CrashSweep(moto_plugin.Sweep):
         self.since += 1
         if self.since >= CHECKPOINT_CALLS:
             self.checkpoint()
-        self.crash(f"{call.service.name} {call.operation}")
+        self.crash(f"{call.service.name} {operation}")
 
     def checkpoint(self) -> None:
         """Save what changed; the journal begins anew."""
@@ -139,7 +140,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     moto_plugin.pytest_addoption(parser)
 
 
-pytest_configure = moto_plugin.pytest_configure
+def pytest_configure(config: pytest.Config) -> None:
+    """Put the engine under moto, and let keys be keys."""
+    moto_plugin.pytest_configure(config)
+    moto_plugin.keep_keys_real()
+
+
 pytest_runtest_call = moto_plugin.pytest_runtest_call
 pytest_sessionstart = moto_plugin.pytest_sessionstart
 pytest_runtest_logreport = moto_plugin.pytest_runtest_logreport

@@ -57,8 +57,10 @@ def main() -> int:
     """Run, compare, print; 0 if enough is the same and nothing diverged."""
     options = _options()
     started = time.monotonic()
-    runner = Runner(options.moto, options.work, options.jobs, plugin="crash_plugin")
-    tests = sorted(choose(options.moto.resolve(), options.count))
+    # The tests run in their own folder.
+    moto, work = options.moto.resolve(), options.work.resolve()
+    runner = Runner(moto, work, options.jobs, plugin="crash_plugin")
+    tests = sorted(choose(moto, options.count))
     size = -(-len(tests) // SHARDS)
     shards = [tests[at : at + size] for at in range(0, len(tests), size)]
     crashed = runner.run(shards, plain=False)
@@ -66,10 +68,8 @@ def main() -> int:
     plain = Results()
     failed = [test for test, outcome in crashed.outcomes.items() if outcome == "failed"]
     if failed:
-        plain = Runner(options.moto, options.work / "again", options.jobs).run([failed], plain=True)
-        again = Runner(options.moto, options.work / "again", 1, plugin="crash_plugin").run(
-            [failed], plain=False
-        )
+        plain = Runner(moto, work / "again", options.jobs).run([failed], plain=True)
+        again = Runner(moto, work / "again", 1, plugin="crash_plugin").run([failed], plain=False)
         crashed.outcomes |= again.outcomes
         crashed.texts |= again.texts
     found = differing(crashed, plain)

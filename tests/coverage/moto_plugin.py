@@ -29,13 +29,16 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import nullcontext
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 from urllib.parse import urlsplit
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 from held import Held
 from memory_disk import Disk
 from moto.core import DEFAULT_ACCOUNT_ID
@@ -443,6 +446,21 @@ def _spare_repeated_work() -> None:
     load = cache(botocore.loaders.JSONFileLoader().load_file)
     botocore.loaders.JSONFileLoader.load_file = lambda _, path: load(path)
     moto.core.models.CallbackResponse = cache(moto.core.models.CallbackResponse)
+
+
+def keep_keys_real() -> None:
+    """KMS' tests put an empty text in place of every RSA key, to be faster.
+
+    Nothing can be recorded of that: a replay makes real ones.
+    """
+    patch = mock.patch.object
+
+    def patch_object(target: Any, attribute: str, *arguments: Any, **named: Any) -> Any:
+        if target is rsa and attribute == "generate_private_key":
+            return nullcontext()
+        return patch(target, attribute, *arguments, **named)
+
+    mock.patch.object = patch_object
 
 
 def pytest_configure(config: pytest.Config) -> None:

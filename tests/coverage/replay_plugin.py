@@ -12,14 +12,11 @@ from __future__ import annotations
 import json
 import os
 import time
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import moto_plugin
 import pytest
-from cryptography.hazmat.primitives.asymmetric import rsa
 from moto.core.config import default_user_config
 from moto_plugin import *  # noqa: F403 - pytest looks for its hooks here
 from replay_calls import Recorded, describe, seen_of
@@ -87,18 +84,6 @@ def _environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name.startswith("MOTO_")}
 
 
-def _keep_keys_real() -> None:
-    """KMS' tests put an empty text in place of every RSA key, to be faster."""
-    patch = mock.patch.object
-
-    def patch_object(target: Any, attribute: str, *arguments: Any, **named: Any) -> Any:
-        if target is rsa and attribute == "generate_private_key":
-            return nullcontext()
-        return patch(target, attribute, *arguments, **named)
-
-    mock.patch.object = patch_object
-
-
 moto_plugin.Sweep = Recorder
 _configure = moto_plugin.pytest_configure
 
@@ -112,7 +97,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Put the engine under moto."""
     _configure(config)
-    _keep_keys_real()
+    moto_plugin.keep_keys_real()
     moto_plugin.SWEEP.out = Path(config.getoption("--recording")).open("w")  # noqa: SIM115
 
 
