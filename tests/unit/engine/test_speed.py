@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from moto.core.serialize import SERIALIZERS, XFormedAttributePicker
@@ -15,6 +15,30 @@ from perdure.engine.pins import Pins, pinned
 from perdure.engine.quirks import speed
 
 SERVICES = ["sqs", "dynamodb", "sns", "ssm", "iam", "rds", "ec2", "lambda"]
+
+
+class Thing:
+    """An object with attributes."""
+
+
+class Queue:
+    """One whose name begins the names of many members."""
+
+
+class Aliased:
+    """One that says itself under what names it has some."""
+
+    class Meta:
+        """As moto reads it."""
+
+        serialization_aliases: ClassVar = {"DBInstanceStatus": "status", "Name": "other"}
+
+
+class Listed(dict[str, Any]):
+    """One that has items, and attributes too."""
+
+
+KINDS = [dict, Thing, Queue, Aliased, Listed]
 PINS = Pins(1_790_000_000_000_000, 7)
 
 
@@ -44,13 +68,19 @@ def test_a_member_is_found_where_moto_finds_it(engine: Engine, service: str) -> 
             model.operation_model(operation), value_picker=XFormedAttributePicker()
         )
         for name, shape in members(serializer.operation_model.output_shape, set()):
-            names = speed._names_of(serializer, name, shape)
+            names = speed._names_of(serializer, {}, name, shape)
             assert names is not None
             assert name in names
             for _ in range(2):
                 had = choose.sample(names, choose.randrange(len(names) + 1))
                 value: Any = dict.fromkeys([*had, "other"], None) | {n: n for n in had[1:]}
-                for found in (value, type("Thing", (), value)(), [], None):
+                for kind in KINDS:
+                    found = value if kind is dict else kind()
+                    if kind is not dict:
+                        vars(found).update(value)
+                    expected = original(serializer, found, name, shape)
+                    assert serializer.get_value(found, name, shape) == expected
+                for found in ([], None, "text", 7):
                     expected = original(serializer, found, name, shape)
                     assert serializer.get_value(found, name, shape) == expected
 

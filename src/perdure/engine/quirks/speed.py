@@ -6,7 +6,7 @@ methods     a response class' methods are listed by inspection: a fifth of a cal
             answer depends on the class alone.
 members     for each member of an answer moto makes the names under which an object may
             have it, from six providers of aliases: a quarter of a call.  They depend on the
-            shape, and for a plain dict on nothing else; then they are made once a shape.
+            shape and the object's class, and are made once for both.
 handles     a receipt handle of SQS is 185 letters drawn one by one: a tenth of a receive.
             Drawn in one go they are the same letters.
 """
@@ -25,6 +25,7 @@ from moto.core.serialize import (
     ResponseSerializer,
     XFormedAttributePicker,
 )
+from moto.core.utils import MISSING, _get_value_for_key
 from moto.moto_api._internal import mock_random
 
 from perdure.engine.imports import after_import
@@ -34,7 +35,6 @@ REPLACED = Replaced()
 # Where a shape keeps the names, with what they were made of.
 NAMES = "_perdure_names"
 HANDLE_LENGTH = 185
-_NONE: dict[str, Any] = {}
 
 
 def install() -> None:
@@ -46,44 +46,52 @@ def install() -> None:
 
 
 def _get_value(serializer: Any, value: Any, key: str, shape: Any) -> Any:
-    if type(value) is dict and _is_usual(serializer._value_picker):
-        names = _names_of(serializer, key, shape)
-        if names is not None:
-            for name in names:
-                if name in value:
-                    return value[name]
-            return None
-    return REPLACED.original["get_value"](serializer, value, key, shape)
+    names = _names_of(serializer, value, key, shape)
+    if names is None:
+        return REPLACED.original["get_value"](serializer, value, key, shape)
+    if type(value) is dict:
+        for name in names:
+            if name in value:
+                return value[name]
+        return None
+    for name in names:
+        found = _get_value_for_key(value, name, MISSING)
+        if found is not MISSING:
+            return found
+    return None
 
 
-def _is_usual(picker: Any) -> bool:
+def _names_of(serializer: Any, value: Any, key: str, shape: Any) -> tuple[str, ...] | None:
+    """The names under which such a value may have a member, in moto's order; None = ask moto."""
+    picker = serializer._value_picker
     if type(picker) is not XFormedAttributePicker or picker.response_transformers:
-        return False
-    return picker.alias_providers is DEFAULT_ALIAS_PROVIDERS
-
-
-def _names_of(serializer: Any, key: str, shape: Any) -> tuple[str, ...] | None:
-    """The names under which a dict may have a member, in moto's order; None = ask moto."""
+        return None
     attributes = shape.__dict__
     parent = attributes.get("parent")
     kept = attributes.get(NAMES)
     if kept is None or kept[0] is not parent or kept[1] != key:
-        kept = attributes[NAMES] = (parent, key, _made(serializer, key, shape))
-    names: tuple[str, ...] | None = kept[2]
-    return names
+        kept = attributes[NAMES] = (parent, key, {})
+    by_class: dict[type, tuple[str, ...] | None] = kept[2]
+    kind = type(value)
+    if kind not in by_class:
+        by_class[kind] = _made(serializer, value, key, shape)
+    return by_class[kind]
 
 
-def _made(serializer: Any, key: str, shape: Any) -> tuple[str, ...] | None:
-    model = serializer.operation_model
+def _made(serializer: Any, value: Any, key: str, shape: Any) -> tuple[str, ...] | None:
+    picker, model = serializer._value_picker, serializer.operation_model
+    if picker.alias_providers is not DEFAULT_ALIAS_PROVIDERS or hasattr(type(value), "__getattr__"):
+        # What makes its attributes up may have an alias of its own in each object.
+        return None
     context = AttributePickerContext(
-        obj=_NONE,
+        obj=value,
         key=key,
         shape=shape,
         operation_model=model,
         service_model=model.service_model,
         key_path="",
     )
-    names = tuple(dict.fromkeys(serializer._value_picker.get_possible_keys(context)))
+    names = tuple(dict.fromkeys(picker.get_possible_keys(context)))
     # One with a dot is a path, which is looked up otherwise.
     return None if any("." in name for name in names) else names
 
