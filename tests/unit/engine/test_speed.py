@@ -94,3 +94,21 @@ def test_a_receipt_handle_is_the_one_moto_draws(engine: Engine) -> None:
         expected = speed.REPLACED.original["generate_receipt_handle"](), random.random()
     with pinned(PINS):
         assert (ours(), random.random()) == expected
+
+
+@pytest.mark.parametrize("name", ["Role", "a b", "<", "?x", "a/b", "", "a=b", 7, "'"])
+def test_a_tag_is_refused_as_ever(engine: Engine, name: Any) -> None:
+    """Each time, and with the same words."""
+    import xmltodict
+
+    original = speed.REPLACED.original["_validate_name"]
+    for _ in range(2):
+        assert said(xmltodict._validate_name, name) == said(original, name)
+
+
+def said(check: Any, name: Any) -> str | None:
+    try:
+        check(name, "element")
+    except ValueError as error:
+        return str(error)
+    return None
