@@ -10,6 +10,8 @@ The order is no state; it is made when a bucket is first listed.  All methods th
 which keys there are report to it.  What is no answer of moto's, such as an unknown token,
 is left to moto.
 
+A put of one more version of an object does not compare each version with all others.
+
 Left: ``ListObjects`` of the first version with a delimiter, which answers all common
 prefixes with each page, passes over the keys that have none.
 """
@@ -41,12 +43,25 @@ def install() -> None:
 
 def _s3(module: Any) -> None:
     store = module._VersionedKeyStore
-    for name in ("pop", "__setitem__", "setlist"):
+    for name in ("pop", "__setitem__"):
         REPLACED.put(store, name, _reporting(vars(store)[name]))
+    REPLACED.put(store, "setlist", _reporting(_set_list))
     for name in WHOLESALE:
         REPLACED.put(store, name, _forgetting(getattr(dict, name)))
     for method in (_list_objects, _list_objects_v2, _list_object_versions):
         REPLACED.put(module.S3Backend, method.__name__[1:], method)
+
+
+def _set_list(store: Any, key: str, versions: Any) -> None:
+    """As moto's, which for each version looks through all of the others."""
+    if type(versions) is not list:
+        REPLACED.original["setlist"](store, key, versions)
+        return
+    kept = {id(version) for version in versions}
+    for version in store.getlist(key, []):
+        if id(version) not in kept and hasattr(version, "dispose"):
+            version.dispose()
+    dict.__setitem__(store, key, versions)
 
 
 # ------------------------------------------------------------------- the order
