@@ -95,6 +95,8 @@ class Chaos:
         item = {**self.key(name), **self.attributes()}
         if self.pick.random() < 0.05:
             item.pop("h")
+        if self.pick.random() < 0.02:
+            item["g"] = self.pick.choice([{"N": "1"}, {"NULL": True}, {"M": {}}])
         self.call("PutItem", name, Item=item, ConditionExpression=condition)
 
     def get(self, name: str) -> None:
@@ -149,6 +151,8 @@ class Chaos:
             [
                 {},
                 {"IndexName": "by-gn"},
+                {"IndexName": "by-g"},
+                {"IndexName": "by-n"},
                 {"Segment": 1, "TotalSegments": 2},
                 {"ScanFilter": {"x": {"ComparisonOperator": "NULL"}}},
                 {
@@ -163,7 +167,9 @@ class Chaos:
         parameters.setdefault("Limit", self.pick.choice([None, 1, 3]))
         if operation == "Query":
             parameters["ScanIndexForward"] = self.pick.choice([None, False])
-        start = self.pick.choice([None, None, None, self.key(name), {"h": {"N": "1"}}])
+        key = self.key(name)
+        indexed = {**key, "g": {"S": "y"}, "n": {"N": self.pick.choice(["2", "3.0"])}}
+        start = self.pick.choice([None, None, None, key, indexed, {**indexed, "n": {"S": "3"}}])
         for _ in range(4):
             answer = self.call(operation, name, **parameters, ExclusiveStartKey=start)
             start = answer.get("LastEvaluatedKey") if isinstance(answer, dict) else None
@@ -258,6 +264,10 @@ def calls(store: Any, name: str) -> None:
         ("filter_expression", "expr_names", "expr_values", "index_name", "projection_expression")
     )
     page = store.scan(name, {}, 5, key, **none, consistent_read=False, segments=(None, None))
+    assert len(page[0]) == 5
+    start = {**key, "g": h}
+    none["index_name"] = "by-g"
+    page = store.scan(name, {}, 5, start, **none, consistent_read=False, segments=(None, None))
     assert len(page[0]) == 5
     store.delete_item(name, key)
     with pytest.raises(Exception, match="Transaction"):
