@@ -48,6 +48,7 @@ def table(name: str, keys: str, *, stream: bool = False) -> dict[str, Any]:
 
 
 TABLES = [table("one", "h"), table("two", "hr"), table("streamed", "hr", stream=True)]
+BAD = [("SET x = y", None), ("SET h = :g", {":g": {"S": "h"}})]
 RANGED = {"two", "streamed"}
 
 
@@ -65,11 +66,15 @@ class Chaos:
     def run(self) -> None:
         for each in TABLES:
             self.call("CreateTable", **each)
+        # Some runs leave what is known of a table alone, so that it has to follow changes.
+        self.is_calm = self.pick.random() < 0.6
+        names = self.pick.choice([["one", "two", "two", "streamed"], ["two"], ["one"]])
         steps = [self.put] * 9 + [self.delete] * 3 + [self.update] * 4 + [self.get] * 2
         steps += [self.query] * 4 + [self.query_index] * 4 + [self.scan] * 4
-        steps += [self.transact] * 3 + [self.describe, self.meddle, self.statement]
+        steps += [self.transact] * 3 + [self.describe, self.statement]
+        steps += [] if self.is_calm else [self.meddle]
         for _ in range(self.steps):
-            self.pick.choice(steps)(self.pick.choice(["one", "two", "two", "streamed"]))
+            self.pick.choice(steps)(self.pick.choice(names))
         for name in ("one", "two", "streamed"):
             self.pages("Scan", name, Limit=7)
             self.script.note([repr(k) for k in self.moto.store("dynamodb").tables[name].items])
@@ -95,7 +100,7 @@ class Chaos:
         item = {**self.key(name), **self.attributes()}
         if self.pick.random() < 0.05:
             item.pop("h")
-        if self.pick.random() < 0.02:
+        if not self.is_calm and self.pick.random() < 0.05:
             item["g"] = self.pick.choice([{"N": "1"}, {"NULL": True}, {"M": {}}])
         self.call("PutItem", name, Item=item, ConditionExpression=condition)
 
@@ -114,8 +119,7 @@ class Chaos:
                 ("SET g = :g", {":g": {"S": self.pick.choice("xyz")}}),
                 ("ADD n :n", {":n": {"N": "2"}}),
                 ("REMOVE g", None),
-                ("SET x = y", None),
-                ("SET h = :g", {":g": {"S": "h"}}),
+                *([] if self.is_calm else BAD),
             ]
         )
         found = {"Key": self.key(name), "UpdateExpression": expression}
@@ -212,7 +216,7 @@ class Chaos:
             del items[hash_key]
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(10))
 @pytest.mark.parametrize("replaced", [tables.REPLACED, transactions.REPLACED], ids=["t", "tx"])
 def test_all_is_as_moto_has_it(engine: Engine, moto: Any, replaced: Replaced, seed: int) -> None:
     """Whatever is put, changed, asked for page by page, or undone, in whatever order."""

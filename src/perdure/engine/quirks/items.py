@@ -29,21 +29,25 @@ class Known:
         self.by_attribute: dict[str, _ByAttribute] = {}
         self.by_index: dict[tuple[str, ...], _ByIndex] = {}
 
+    def _views(self) -> Iterator[_ByAttribute | _ByIndex]:
+        yield from self.by_attribute.values()
+        yield from self.by_index.values()
+
     def put(self, item: Any) -> None:
         """An item is new, or takes another's place, or has changed."""
         key = key_of(item)
         if key not in self.by_key:
             self.order.came(key)
         self.by_key[key] = item
-        for known in (*self.by_attribute.values(), *self.by_index.values()):
-            known.file(key, item)
+        for view in self._views():
+            view.file(key, item)
 
     def drop(self, key: Key) -> None:
         """An item is gone."""
         self.by_key.pop(key, None)
         self.order.went(key)
-        for known in (*self.by_attribute.values(), *self.by_index.values()):
-            known.take_out(key)
+        for view in self._views():
+            view.take_out(key)
 
     def behind(self, start: Key | None) -> Iterator[Any]:
         """The items behind that key, or all, in order.
