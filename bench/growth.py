@@ -117,6 +117,8 @@ class DynamoDb:
         yield "dynamodb-query-index", build("dynamodb", "query", **table, **asked, IndexName="by-g")
         page = {"Limit": 10, "ExclusiveStartKey": key}
         yield "dynamodb-scan-page", build("dynamodb", "scan", **table, **page)
+        page["ExclusiveStartKey"] = {**key, "g": key["h"]}
+        yield "dynamodb-scan-index", build("dynamodb", "scan", **table, **page, IndexName="by-g")
         put = {"Put": {**table, "Item": item(-1)}}
         yield (
             "dynamodb-transact",

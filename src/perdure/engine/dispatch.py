@@ -44,6 +44,8 @@ DEFAULT_CONTENT_TYPES = {
 
 # Written in one way only, and with a port that no scheme implies.
 PLAIN_HOST = re.compile(r"(?!.*xn--)[a-z0-9][a-z0-9.-]*(:(?!80$|443$)[1-9][0-9]{1,4})?", re.ASCII)
+PLAIN_PATH = re.compile(r"/(?!/)[A-Za-z0-9/._-]*", re.ASCII)
+PLAIN_QUERY = re.compile(r"[A-Za-z0-9._=&-]+", re.ASCII)
 FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 
 
@@ -78,6 +80,17 @@ class _Request(Request):  # type: ignore[misc]
         a tenth of a call.
         """
         return str(self.environ.get("CONTENT_TYPE", "")).strip().lower().startswith(FORMS)
+
+    @property
+    def url(self) -> str:
+        """The URL in words; werkzeug quotes one and reads it again, where nothing is quoted."""
+        host, query = self.environ["HTTP_HOST"], self.environ["QUERY_STRING"]
+        if PLAIN_HOST.fullmatch(host) and PLAIN_PATH.fullmatch(self.path):
+            if not query:
+                return f"{self.scheme}://{host}{self.path}"
+            if PLAIN_QUERY.fullmatch(query):
+                return f"{self.scheme}://{host}{self.path}?{query}"
+        return str(super().url)
 
     @property
     def raw_url(self) -> str:

@@ -33,6 +33,7 @@ from __future__ import annotations
 import os
 import random
 import string
+import struct
 import threading
 import time
 import uuid
@@ -48,6 +49,8 @@ import time_machine
 from perdure.persistence.keys import StoreKey
 
 SEED_BYTES = 8
+# What a generator draws at a time.
+WORD_BITS = 32
 HEX_DIGITS = "0123456789abcdef"
 # A node no network card has: the bit that marks a group address is set.
 NODE_BITS, GROUP_ADDRESS = 48, 1 << 40
@@ -320,17 +323,23 @@ class _ByThread:
         return options[place]
 
     def choices_of(self, options: Any, number: int) -> list[Any]:
-        """As so many times ``choice``, but who calls is asked once for all of them."""
+        """As so many times ``choice``; asks once who calls, and draws in one go.
+
+        A generator gives a number of up to 32 bits from one word of its own each, and a
+        longer one from as many words as it takes, the lowest first.  So a long one is
+        made of the very words; those that are no choice are drawn again, as ever.
+        """
         stream = _SCOPE.stream()
         getrandbits = super().getrandbits if stream is None else stream.getrandbits  # type: ignore[misc]
         count = len(options)
-        bits = count.bit_length()
-        chosen = []
-        for _ in range(number):
-            place = getrandbits(bits)
-            while count and place >= count:
-                place = getrandbits(bits)
-            chosen.append(options[place])
+        unused = WORD_BITS - count.bit_length()
+        if number == 1 or not 0 <= unused < WORD_BITS:
+            return [_one_of(options, getrandbits) for _ in range(number)]
+        chosen: list[Any] = []
+        while missing := number - len(chosen):
+            words = getrandbits(WORD_BITS * missing).to_bytes(WORD_BITS // 8 * missing, "little")
+            places = [word >> unused for word in struct.unpack(f"<{missing}I", words)]
+            chosen += [options[place] for place in places if place < count]
         return chosen
 
     def seed(self, *arguments: Any, **named: Any) -> None:
@@ -338,6 +347,15 @@ class _ByThread:
         stream = _SCOPE.stream()
         seed = super().seed if stream is None else stream.seed  # type: ignore[misc]
         seed(*arguments, **named)
+
+
+def _one_of(options: Any, getrandbits: Callable[[int], int]) -> Any:
+    count = len(options)
+    bits = count.bit_length()
+    place = getrandbits(bits)
+    while count and place >= count:
+        place = getrandbits(bits)
+    return options[place]
 
 
 class _Shared(_ByThread, Random):

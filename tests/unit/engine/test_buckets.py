@@ -22,12 +22,16 @@ NAMES += ["\ud7ff", "\ue001/q", "a0", "a-", "xaaa", "xaa"]
 @contextmanager
 def motos_way() -> Iterator[None]:
     """Let moto see all keys; what ``quirks.reads`` changes stays."""
-    real = buckets._is_plain
+    from moto.s3.models import _VersionedKeyStore
+
+    real, ours = buckets._is_plain, _VersionedKeyStore.setlist
     buckets._is_plain = lambda *_: False  # type: ignore[assignment]
+    _VersionedKeyStore.setlist = buckets.REPLACED.original["setlist"]
     try:
         yield
     finally:
         buckets._is_plain = real  # type: ignore[assignment]
+        _VersionedKeyStore.setlist = ours
 
 
 class Chaos:
@@ -35,6 +39,7 @@ class Chaos:
 
     def __init__(self, script: Script, moto: Any, steps: int) -> None:
         self.script, self.moto, self.steps, self.pick = script, moto, steps, script.choose
+        self.made: list[Any] = []
 
     def run(self) -> None:
         self.store = self.moto.store("s3", "aws")
@@ -56,6 +61,9 @@ class Chaos:
             except Exception as error:  # noqa: BLE001 - moto's failures must agree, too
                 given.append(error)
             self.script.note((action.__qualname__, self.text(given[0])))
+            # What is dropped is closed, and nothing else.
+            held = [v._value_buffer.closed for v in self.made if hasattr(v, "_value_buffer")]
+            self.script.note(held)
 
         self.script.inside(run)
         return given[0]
@@ -70,7 +78,7 @@ class Chaos:
 
     def put(self, bucket: str) -> None:
         name = self.pick.choice(NAMES)
-        self.do(lambda: self.store.put_object(bucket, name, b"x"))
+        self.made.append(self.do(lambda: self.store.put_object(bucket, name, b"x")))
 
     def delete(self, bucket: str) -> None:
         name, version = self.pick.choice(NAMES), None
@@ -192,6 +200,25 @@ def test_its_cost_does_not_follow_the_size(moto: Any) -> None:
         return time.thread_time() - started
 
     assert spent(10_000) < 8 * spent(100)
+
+
+def test_a_put_does_not_follow_the_number_of_versions(moto: Any) -> None:
+    """Ten times as many versions cost by far not a hundred times as much."""
+    store = moto.store("s3", "aws")
+
+    def spent(versions: int) -> float:
+        name = f"versions{versions}"
+        store.create_bucket(name, "us-east-1")
+        store.put_bucket_versioning(name, "Enabled")
+        for _ in range(versions):
+            store.put_object(name, "k", b"")
+        started = time.thread_time()
+        for _ in range(20):
+            store.put_object(name, "k", b"")
+        return time.thread_time() - started
+
+    few = spent(200)
+    assert spent(2_000) < 15 * few
 
 
 def test_a_page_looks_at_few_keys(moto: Any, monkeypatch: pytest.MonkeyPatch) -> None:

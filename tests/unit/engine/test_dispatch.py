@@ -103,11 +103,12 @@ HOSTS += ["b\u00fccher:99", "xn--bcher-kva:99", "", "a_b:4566", "a:4566:4566", "
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_the_url_is_the_one_moto_would_make(engine: Engine, host: str, scheme: str) -> None:
     """Whatever the host, the path and the query look like."""
-    for path in ("/", "/bucket/k%20x%2Fy", "//double", "/%C3%A9"):
-        for query in ("", "list-type=2&prefix=a%2Fb", "x=%C3%A9+"):
+    for path in ("/", "/bucket/key.txt", "/bucket/k%20x%2Fy", "//double", "/%C3%A9", "/a/../b//c"):
+        for query in ("", "list-type=2&prefix=a-b", "list-type=2&prefix=a%2Fb", "x=%C3%A9+", "acl"):
             wanted = call("s3", "GET /", host=host, path=path, query=query, scheme=scheme)
             ours, motos = _Request(environ_for(wanted)), Request(environ_for(wanted))
             assert ours.raw_url == motos.raw_url
+            assert ours.url == motos.url
 
 
 KINDS = ["application/x-amz-json-1.0", "application/x-www-form-urlencoded", "text/plain", ""]

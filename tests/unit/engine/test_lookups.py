@@ -132,6 +132,50 @@ class Events:
         self.script.wait(self.pick.choice([0.001, 1, 60]))
 
 
+class Parameters:
+    """Random calls of SSM."""
+
+    NAMES: ClassVar = ["/a/b", "/a/c", "/a/b/c", "/ab", "a", "/a/b/d", "/z/y", "/a-/x", "/a/ü"]
+
+    def __init__(self, script: Script, moto: Any) -> None:
+        self.script, self.moto, self.pick = script, moto, script.choose
+
+    def call(self, operation: str, **parameters: Any) -> Any:
+        return self.script.call(target_call("ssm", "AmazonSSM", operation, **parameters))
+
+    def run(self) -> None:
+        steps = [self.put] * 5 + [self.delete] * 3 + [self.below] * 5 + [self.get]
+        steps += [self.meddle] if self.pick.random() < 0.5 else []
+        for _ in range(150):
+            self.pick.choice(steps)(self.pick.choice(self.NAMES))
+
+    def put(self, name: str) -> None:
+        self.call("PutParameter", Name=name, Value="v", Type="String", Overwrite=True)
+
+    def get(self, name: str) -> None:
+        self.call("GetParameter", Name=name)
+
+    def delete(self, name: str) -> None:
+        self.call("DeleteParameter", Name=name)
+
+    def below(self, _: str) -> None:
+        path = self.pick.choice(["/", "/a", "/a/", "/a/b", "/none", "/a/b/"])
+        for token in ("0", "2"):
+            self.call(
+                "GetParametersByPath",
+                Path=path,
+                Recursive=self.pick.random() < 0.5,
+                MaxResults=2,
+                NextToken=token,
+            )
+
+    def meddle(self, name: str) -> None:
+        """As a test of moto may do, past all methods."""
+        names = self.moto.store("ssm")._parameters
+        if dict.__contains__(names, name):
+            dict.__setitem__(names, name, dict.pop(names, name))
+
+
 class Roles:
     """Random calls of IAM."""
 
@@ -179,13 +223,18 @@ class Roles:
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize(
     ("kind", "store"),
-    [(Records, ("kinesis", "us-east-1")), (Events, ("logs", "us-east-1")), (Roles, ("iam", "aws"))],
-    ids=["kinesis", "logs", "iam"],
+    [
+        (Records, ("kinesis", "us-east-1")),
+        (Events, ("logs", "us-east-1")),
+        (Parameters, ("ssm", "us-east-1")),
+        (Roles, ("iam", "aws")),
+    ],
+    ids=["kinesis", "logs", "ssm", "iam"],
 )
 def test_all_is_as_moto_has_it(
     engine: Engine,
     moto: Any,
-    kind: type[Records | Events | Roles],
+    kind: type[Records | Events | Parameters | Roles],
     store: tuple[str, str],
     seed: int,
 ) -> None:
@@ -229,6 +278,22 @@ def events_of(moto: Any, events: int) -> Callable[[], None]:
     return calls
 
 
+def parameters_of(moto: Any, parameters: int) -> Callable[[], None]:
+    store = moto.store("ssm")
+
+    def put(name: str) -> None:
+        store.put_parameter(name, "", "v", "String", "", None, True, [], "text", None, None)
+
+    for number in range(parameters):
+        put(f"/{parameters}/{number // 5}/{number}")
+
+    def calls() -> None:
+        put(f"/{parameters}/new")
+        assert len(store.get_parameters_by_path(f"/{parameters}/3", recursive=True)[0]) == 5
+
+    return calls
+
+
 def roles_of(moto: Any, roles: int) -> Callable[[], None]:
     store = moto.store("iam", "aws")
 
@@ -246,7 +311,7 @@ def roles_of(moto: Any, roles: int) -> Callable[[], None]:
     return calls
 
 
-@pytest.mark.parametrize("prepare", [shard_of, events_of, roles_of])
+@pytest.mark.parametrize("prepare", [shard_of, events_of, parameters_of, roles_of])
 def test_its_cost_does_not_follow_the_number(
     moto: Any, prepare: Callable[[Any, int], Callable[[], None]]
 ) -> None:

@@ -380,3 +380,14 @@ def test_pins_without_the_lock_are_refused() -> None:
         thread.start()
         thread.join()
     assert len(errors) == 1
+
+
+@pytest.mark.parametrize("options", [*range(1, 70), 255, 256, 257, 70_000])
+def test_many_choices_are_those_made_one_by_one(engine: Engine, options: int) -> None:
+    """Drawn in one go they are the same, and so is the number drawn next."""
+    pool = range(options)
+    for number in (0, 1, 2, 33, 200):
+        plain = random.Random(7)
+        expected = [plain.choice(pool) for _ in range(number)], plain.random()
+        with pinned(Pins(1, 7)):
+            assert (mock_random.choices_of(pool, number), mock_random.random()) == expected

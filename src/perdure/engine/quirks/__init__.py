@@ -15,7 +15,7 @@ displays    the same, for sets that are written as displays
 beside      what moto keeps beside its model becomes part of it
 mails       a sent mail keeps its time, and text and HTML apart
 queues      SQS finds messages by an index (waiting), not by passing over all of them
-lookups     Kinesis, Logs and IAM look up by key what moto looks for among all
+lookups     Kinesis, Logs, SSM and IAM look up by key what moto looks for among all
 tables      DynamoDB looks at the items that are asked for, not at all of them
 transactions  a DynamoDB transaction keeps what it may have to undo, not each table
 buckets     S3 lists a page by looking at its keys, not at all keys of the bucket

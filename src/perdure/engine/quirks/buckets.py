@@ -10,6 +10,8 @@ The order is no state; it is made when a bucket is first listed.  All methods th
 which keys there are report to it.  What is no answer of moto's, such as an unknown token,
 is left to moto.
 
+A put of one more version of an object does not compare each version with all others.
+
 Left: ``ListObjects`` of the first version with a delimiter, which answers all common
 prefixes with each page, passes over the keys that have none.
 """
@@ -25,13 +27,12 @@ from typing import Any
 
 from perdure.engine.imports import after_import
 from perdure.engine.quirks.ordered import Ordered
-from perdure.engine.quirks.replaced import Replaced
+from perdure.engine.quirks.replaced import ByIdentity, Replaced
 
 REPLACED = Replaced()
 # What changes a dict without a word about single keys.
 WHOLESALE = ("clear", "popitem", "setdefault", "update", "__delitem__", "__ior__")
-# By the address of the store, which has no hash, and whether it is still that one.
-_ORDERS: dict[int, tuple[weakref.ref[Any], Ordered]] = {}
+_ORDERS = ByIdentity()
 
 
 def install() -> None:
@@ -41,12 +42,25 @@ def install() -> None:
 
 def _s3(module: Any) -> None:
     store = module._VersionedKeyStore
-    for name in ("pop", "__setitem__", "setlist"):
+    for name in ("pop", "__setitem__"):
         REPLACED.put(store, name, _reporting(vars(store)[name]))
+    REPLACED.put(store, "setlist", _reporting(_set_list))
     for name in WHOLESALE:
         REPLACED.put(store, name, _forgetting(getattr(dict, name)))
     for method in (_list_objects, _list_objects_v2, _list_object_versions):
         REPLACED.put(module.S3Backend, method.__name__[1:], method)
+
+
+def _set_list(store: Any, key: str, versions: Any) -> None:
+    """As moto's, which for each version looks through all of the others."""
+    if type(versions) is not list:
+        REPLACED.original["setlist"](store, key, versions)
+        return
+    kept = {id(version) for version in versions}
+    for version in store.getlist(key, []):
+        if id(version) not in kept and hasattr(version, "dispose"):
+            version.dispose()
+    dict.__setitem__(store, key, versions)
 
 
 # ------------------------------------------------------------------- the order
@@ -54,37 +68,31 @@ def _s3(module: Any) -> None:
 
 def order_of(store: Any) -> list[str]:
     """The keys of a bucket's store, in order."""
-    kept = _ORDERS.get(id(store))
-    if kept is None or kept[0]() is not store:
-        address = id(store)
-        reference = weakref.ref(store, lambda gone: _forget(address, gone))
-        kept = _ORDERS[address] = reference, Ordered(lambda: dict.__iter__(reference() or {}))
-    return kept[1].in_order()
-
-
-def _forget(address: int, reference: Any) -> None:
-    kept = _ORDERS.get(address)
-    if kept is not None and kept[0] is reference:
-        del _ORDERS[address]
+    order: Ordered | None = _ORDERS.get(store)
+    if order is None:
+        living = weakref.ref(store)
+        order = Ordered(lambda: dict.__iter__(living() or {}))
+        _ORDERS.put(store, order)
+    return order.in_order()
 
 
 def _reporting(method: Callable[..., Any]) -> Callable[..., Any]:
     def changed(store: Any, key: str, *arguments: Any) -> Any:
-        kept = _ORDERS.get(id(store))
+        order = _ORDERS.get(store)
         was_there = dict.__contains__(store, key)
         try:
             return method(store, key, *arguments)
         finally:
             is_there = dict.__contains__(store, key)
-            if kept is not None and was_there != is_there:
-                (kept[1].came if is_there else kept[1].went)(key)
+            if order is not None and was_there != is_there:
+                (order.came if is_there else order.went)(key)
 
     return changed
 
 
 def _forgetting(method: Callable[..., Any]) -> Callable[..., Any]:
     def changed(store: Any, *arguments: Any, **named: Any) -> Any:
-        _ORDERS.pop(id(store), None)
+        _ORDERS.drop(store)
         return method(store, *arguments, **named)
 
     return changed

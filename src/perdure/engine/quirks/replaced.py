@@ -11,6 +11,7 @@ who reached it earlier has it still.
 from __future__ import annotations
 
 import sys
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -84,6 +85,37 @@ class Watched:
             yield
         finally:
             self._trusted -= 1
+
+
+class ByIdentity:
+    """What is kept of objects that have no hash, for as long as they live."""
+
+    def __init__(self) -> None:
+        self._kept: dict[int, tuple[weakref.ref[Any], Any]] = {}
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def get(self, owner: Any) -> Any:
+        """What is kept of it, or None."""
+        kept = self._kept.get(id(owner))
+        return kept[1] if kept is not None and kept[0]() is owner else None
+
+    def put(self, owner: Any, value: Any) -> None:
+        """Keep something of it."""
+        address = id(owner)
+        reference = weakref.ref(owner, lambda gone: self._forget(address, gone))
+        self._kept[address] = reference, value
+
+    def drop(self, owner: Any) -> None:
+        """Keep nothing of it any more."""
+        self._kept.pop(id(owner), None)
+
+    def _forget(self, address: int, reference: Any) -> None:
+        kept = self._kept.get(address)
+        # Another object may have the address by now.
+        if kept is not None and kept[0] is reference:
+            del self._kept[address]
 
 
 def is_held(attributes: dict[str, Any], name: str) -> bool:

@@ -3,7 +3,9 @@
 Found with ``bench/recording.py --profile`` and ``bench/run.py``:
 
     the methods of a response class, by inspection      a fifth of a call
-    under which names an answer's member may stand      a tenth to a quarter of a call
+    under which names an answer's member may stand      a quarter of a call; they depend on
+                                                        the shape and the object's class
+    the names of elements of XML, letter by letter      a twentieth of a call
     a JSON body, parsed anew for each parameter         a tenth for eleven parameters
     the model's route of a REST request, found 3 times  30 to 200 us each
     a name of AWS' in moto's spelling, letter by letter a quarter of receiving a message
@@ -17,7 +19,6 @@ from __future__ import annotations
 
 import json
 from collections import ChainMap
-from collections.abc import Iterable
 from functools import cache, lru_cache
 from string import ascii_lowercase
 from typing import Any
@@ -26,6 +27,7 @@ import moto.core.responses
 import moto.core.utils
 from moto.core import serialize
 from moto.core.responses import BaseResponse
+from moto.core.utils import MISSING, _get_value_for_key
 from moto.moto_api._internal import mock_random
 
 from perdure.engine.imports import after_import
@@ -34,16 +36,13 @@ from perdure.engine.quirks.replaced import Replaced
 # What no handler can change after it was handed out: a list would be, a text is not.
 SCALARS = (str, int, float, bool, type(None))
 # Names come from clients, too.
-NAMES_MAX = 4096
+NAMES_MAX = 10_000
 HANDLE_CHARACTERS = 185
 REPLACED = Replaced()
 # Where a shape keeps names, with what they were made of; and a response and a request
 # what they were asked.
-NAMES, KEYS = "_perdure_names", "_perdure_keys"
-BODY, ROUTE = "_perdure_body", "_perdure_route"
-_NONE: dict[str, Any] = {}
+NAMES, BODY, ROUTE = "_perdure_names", "_perdure_body", "_perdure_route"
 # moto's own, which the tests compare with.
-names_of = serialize.XFormedAttributePicker.get_possible_keys
 underscores_of = moto.core.utils.camelcase_to_underscores
 param_of = BaseResponse._get_param
 action_of = BaseResponse._get_action_from_method_and_request_uri
@@ -56,12 +55,13 @@ def install() -> None:
     underscored = lru_cache(NAMES_MAX)(underscores_of)
     moto.core.utils.camelcase_to_underscores = underscored
     moto.core.responses.camelcase_to_underscores = underscored
-    after_import("moto.sqs.models", _sqs)
-    after_import("moto.iam.utils", _iam)
+    writer: Any = serialize.xmltodict
+    REPLACED.put(writer, "_validate_name", lru_cache(NAMES_MAX)(writer._validate_name))
     REPLACED.put(serialize.ResponseSerializer, "get_value", _get_value)
-    serialize.XFormedAttributePicker.get_possible_keys = _possible_keys
     BaseResponse._get_param = _get_param
     BaseResponse._get_action_from_method_and_request_uri = _route_of
+    after_import("moto.sqs.models", _sqs)
+    after_import("moto.iam.utils", _iam)
 
 
 def _sqs(module: Any) -> None:
@@ -80,65 +80,56 @@ def _iam(module: Any) -> None:
 
 
 def _get_value(serializer: Any, value: Any, key: str, shape: Any) -> Any:
-    """A member of a plain dict, found without asking the picker."""
-    if type(value) is dict and _is_usual(serializer._value_picker):
-        names = _names_of(serializer, key, shape)
-        if names is not None:
-            for name in names:
-                if name in value:
-                    return value[name]
-            return None
-    return REPLACED.original["get_value"](serializer, value, key, shape)
+    names = _names_of(serializer, value, key, shape)
+    if names is None:
+        return REPLACED.original["get_value"](serializer, value, key, shape)
+    if type(value) is dict:
+        for name in names:
+            if name in value:
+                return value[name]
+        return None
+    for name in names:
+        found = _get_value_for_key(value, name, MISSING)
+        if found is not MISSING:
+            return found
+    return None
 
 
-def _is_usual(picker: Any) -> bool:
+def _names_of(serializer: Any, value: Any, key: str, shape: Any) -> tuple[str, ...] | None:
+    """The names under which such a value may have a member, in moto's order; None = ask moto."""
+    picker = serializer._value_picker
     if type(picker) is not serialize.XFormedAttributePicker or picker.response_transformers:
-        return False
-    return picker.alias_providers is serialize.DEFAULT_ALIAS_PROVIDERS
-
-
-def _names_of(serializer: Any, key: str, shape: Any) -> tuple[str, ...] | None:
-    """The names under which a dict may have a member, in moto's order; None = ask moto."""
+        return None
     attributes = shape.__dict__
     parent = attributes.get("parent")
     kept = attributes.get(NAMES)
     if kept is None or kept[0] is not parent or kept[1] != key:
-        kept = attributes[NAMES] = (parent, key, _made(serializer, key, shape))
-    names: tuple[str, ...] | None = kept[2]
-    return names
+        kept = attributes[NAMES] = (parent, key, {})
+    by_class: dict[type, tuple[str, ...] | None] = kept[2]
+    kind = type(value)
+    if kind not in by_class:
+        by_class[kind] = _made(serializer, value, key, shape)
+    return by_class[kind]
 
 
-def _made(serializer: Any, key: str, shape: Any) -> tuple[str, ...] | None:
-    model = serializer.operation_model
+def _made(serializer: Any, value: Any, key: str, shape: Any) -> tuple[str, ...] | None:
+    picker, model = serializer._value_picker, serializer.operation_model
+    if picker.alias_providers is not serialize.DEFAULT_ALIAS_PROVIDERS or hasattr(
+        type(value), "__getattr__"
+    ):
+        # What makes its attributes up may have an alias of its own in each object.
+        return None
     context = serialize.AttributePickerContext(
-        obj=_NONE,
+        obj=value,
         key=key,
         shape=shape,
         operation_model=model,
         service_model=model.service_model,
         key_path="",
     )
-    names = tuple(dict.fromkeys(serializer._value_picker.get_possible_keys(context)))
+    names = tuple(dict.fromkeys(picker.get_possible_keys(context)))
     # One with a dot is a path, which is looked up otherwise.
     return None if any("." in name for name in names) else names
-
-
-def _possible_keys(picker: Any, context: Any) -> Iterable[str]:
-    """As moto's; kept with the shape, by the kind of object the member is read of."""
-    shape, obj = context.shape, context.obj
-    is_usual = picker.alias_providers is serialize.DEFAULT_ALIAS_PROVIDERS
-    if shape is None or not is_usual or "Meta" in getattr(obj, "__dict__", ()):
-        # An object, or a picker, may bring aliases of its own; none of moto's does so far.
-        return names_of(picker, context)  # type: ignore[no-any-return]
-    attributes = shape.__dict__
-    parent, kept = attributes.get("parent"), attributes.get(KEYS)
-    if kept is None or kept[0] is not parent:
-        kept = attributes[KEYS] = parent, {}
-    under = type(obj), context.key
-    names = kept[1].get(under)
-    if names is None:
-        names = kept[1][under] = tuple(names_of(picker, context))
-    return names  # type: ignore[no-any-return]
 
 
 # ----------------------------------------------------------------------- requests

@@ -7,140 +7,30 @@ less:
 
     query by key        the items of that hash key
     query of an index   those whose attribute is the one asked for
-    scan                the items behind the start key, one by one in their order
+    scan                the items behind the start key, one by one in their order, of the
+                        table or of an index
 
-What is known of a table (``Known``) is no state; it is made of ``Table.items`` when first
+What is known of a table (``items.Known``) is no state; it is made of ``Table.items`` when first
 needed.  moto's methods that change items report to it; whoever else reaches ``items``
 makes it anew.  Processor time with 100,000 items, ``bench/growth.py``: a query by key
 1,400 ms before, a page of ten 1,300 ms, of an index 1,600 ms; now as with a few items.
 
-Left: the items of one hash key are sorted for each query of them, and those of an index
-for each page of a scan of that index.
+Left: the items of one hash key are sorted for each query of them.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from perdure.engine.imports import after_import
-from perdure.engine.quirks.ordered import Ordered
+from perdure.engine.quirks.items import ITEMS, NO_VALUE, SCALARS, Key, Known, key_of, unordered
 from perdure.engine.quirks.replaced import Replaced, Watched, is_held
 
-ITEMS = "items"
-# Their values have an order and a hash; no other can be a key.
-SCALARS = frozenset({"S", "N", "B"})
-
-# What it raises to cast what is no value of its type, or to compare two that do not go together.
-NO_VALUE = (TypeError, ValueError, ArithmeticError)
-
 REPLACED = Replaced()
-Key = tuple[Any, Any]
 _KNOWN: WeakKeyDictionary[Any, Known] = WeakKeyDictionary()
-
-
-class Known:
-    """What is known of a table's items."""
-
-    def __init__(self, table: Any) -> None:
-        self.by_key: dict[Key, Any] = {key_of(item): item for item in unordered(table)}
-        self.order = Ordered(lambda: self.by_key)
-        self.by_attribute: dict[str, _ByAttribute] = {}
-
-    def put(self, item: Any) -> None:
-        """An item is new, or takes another's place, or has changed."""
-        key = key_of(item)
-        if key not in self.by_key:
-            self.order.came(key)
-        self.by_key[key] = item
-        for known in self.by_attribute.values():
-            known.file(key, item)
-
-    def drop(self, key: Key) -> None:
-        """An item is gone."""
-        self.by_key.pop(key, None)
-        self.order.went(key)
-        for known in self.by_attribute.values():
-            known.take_out(key)
-
-    def behind(self, start: Key | None) -> Iterator[Any]:
-        """The items behind that key, or all, in order.
-
-        Raises:
-            TypeError: Keys cannot be compared.
-        """
-        order = self.order.in_order()
-        first = 0 if start is None else bisect_right(order, start)
-        return (self.by_key[order[place]] for place in range(first, len(order)))
-
-    def having(self, attribute: str, value: Any) -> list[Any]:
-        """The items with that scalar value of an attribute."""
-        known = self.by_attribute.get(attribute)
-        if known is None:
-            known = self.by_attribute[attribute] = _ByAttribute(attribute)
-            for key, item in self.by_key.items():
-                known.file(key, item)
-        return [self.by_key[key] for key in known.keys.get(_value_of(value), ())]
-
-
-class _ByAttribute:
-    """Keys of items by the value of one attribute, if it is a scalar."""
-
-    def __init__(self, attribute: str) -> None:
-        self.attribute = attribute
-        self.keys: dict[Any, dict[Key, None]] = {}
-        self.values: dict[Key, Any] = {}
-
-    def file(self, key: Key, item: Any) -> None:
-        value = _value_of(item.attrs.get(self.attribute))
-        if key in self.values and self.values[key] == value:
-            return
-        self.take_out(key)
-        if value is not None:
-            self.values[key] = value
-            self.keys.setdefault(value, {})[key] = None
-
-    def take_out(self, key: Key) -> None:
-        value = self.values.pop(key, None)
-        if value is None:
-            return
-        keys = self.keys[value]
-        del keys[key]
-        if not keys:
-            del self.keys[value]
-
-
-def key_of(item: Any) -> Key:
-    """The hash and the range key of an item, as values that can be compared."""
-    if item.range_key is None:
-        return item.hash_key.cast_value, None
-    return item.hash_key.cast_value, item.range_key.cast_value
-
-
-def unordered(table: Any) -> Iterator[Any]:
-    """All items of a table, in no order."""
-    held = table.__dict__[ITEMS]
-    if not table.range_key_attr:
-        yield from held.values()
-        return
-    for partition in held.values():
-        yield from partition.values()
-
-
-def _value_of(value: Any) -> Any:
-    """Equal for what DynamoDB takes for equal; None for what is no scalar.
-
-    Raises:
-        TypeError, ArithmeticError: It is no value of its type.
-    """
-    if value is None or value.type not in SCALARS:
-        return None
-    found = value.type, value.cast_value
-    hash(found)
-    return found
 
 
 # ------------------------------------------------------------------- moto's methods
@@ -180,6 +70,7 @@ def _dynamodb(module: Any) -> None:
     for name in ("put_item", "get_item", "delete_item", "all_items", "query", "scan"):
         REPLACED.put(table, name, globals()[f"_{name}"])
     REPLACED.put(table, "has_idx_items", _has_idx_items)
+    REPLACED.put(table, "sorted_items", _sorted_items)
     REPLACED.put(module.DynamoDBBackend, "update_item", _update_item)
 
 
@@ -224,8 +115,17 @@ def _all_items(table: Any) -> Any:
 
 
 def _has_idx_items(table: Any, index_name: str) -> Any:
+    if _Narrowed.items is not None:
+        return _Narrowed.items
     with trusted():
         return REPLACED.original["has_idx_items"](table, index_name)
+
+
+def _sorted_items(table: Any, hash_attrs: Any, range_attrs: Any, items: Any) -> Any:
+    if items is _Narrowed.items:
+        # Those of an index that is scanned; they are.
+        return items
+    return REPLACED.original["sorted_items"](table, hash_attrs, range_attrs, items)
 
 
 def _get_item(table: Any, *arguments: Any, **named: Any) -> Any:
@@ -332,7 +232,7 @@ def _scan(  # noqa: PLR0917 - as moto has it
     *arguments: Any,
     **named: Any,
 ) -> Any:
-    found = None if index_name else _in_order(table, exclusive_start_key)
+    found = _in_order(table, index_name, exclusive_start_key)
     with _narrowed(found):
         return REPLACED.original["scan"](
             *(table, filters, limit, exclusive_start_key, filter_expression, index_name),
@@ -341,30 +241,44 @@ def _scan(  # noqa: PLR0917 - as moto has it
         )
 
 
-def _in_order(table: Any, start: Any) -> Any:
+def _in_order(table: Any, index_name: str | None, start: Any) -> Any:
+    """The items of a table or of an index behind a start key; None where moto has to sort."""
     try:
         known = known_of(table)
-        return None if known is None else known.behind(_start_of(table, start))
+        if known is None:
+            return None
+        if index_name is None:
+            return known.behind(_start_of(table, start))
+        found = _attributes_of(table, index_name)
+        return None if found is None else known.of_index(*found, start)
     except NO_VALUE:
         return None
+
+
+def _attributes_of(table: Any, index_name: str) -> tuple[list[str], list[str]] | None:
+    """By what attributes a scan of an index sorts, and which an item must have to be in it."""
+    index = next((i for i in table.all_indexes() if i.name == index_name), None)
+    if index is None:
+        return None
+    first = {key["KeyType"]: key["AttributeName"] for key in reversed(index.schema)}
+    if "HASH" not in first:
+        return None
+    ranges = [first["RANGE"]] if "RANGE" in first else []
+    by = table._generate_attr_to_sort_by(
+        [first["HASH"], table.hash_key_attr], [*ranges, table.range_key_attr]
+    )
+    return by, [key["AttributeName"] for key in index.schema]
 
 
 def _start_of(table: Any, start: Any) -> Key | None:
     """The key behind which a page begins; None where moto has to find out."""
     if not start:
         return None
-    values = [
-        (start.get(name), kind)
-        for name, kind in (
-            (table.hash_key_attr, table.hash_key_type),
-            (table.range_key_attr, table.range_key_type),
-        )
-        if name is not None
-    ]
-    cast = [_cast(value, kind) for value, kind in values]
-    if None in cast:
-        return None
-    return (cast[0], cast[1]) if len(cast) > 1 else (cast[0], None)
+    hash_key = _cast(start.get(table.hash_key_attr), table.hash_key_type)
+    if table.range_key_attr is None:
+        return None if hash_key is None else (hash_key, None)
+    range_key = _cast(start.get(table.range_key_attr), table.range_key_type)
+    return None if hash_key is None or range_key is None else (hash_key, range_key)
 
 
 def _cast(value: Any, kind: str) -> Any:

@@ -16,6 +16,7 @@ from typing import Any
 
 from perdure.engine.imports import after_import
 from perdure.engine.quirks import tables
+from perdure.engine.quirks.items import ITEMS
 from perdure.engine.quirks.replaced import Replaced
 
 REPLACED = Replaced()
@@ -26,7 +27,7 @@ class _Backup:
 
     def __init__(self, table: Any) -> None:
         self.table = table
-        self.items = table.__dict__[tables.ITEMS]
+        self.items = table.__dict__[ITEMS]
         # The whole, which costs a pointer an item, where an order may have to be restored.
         self.order: dict[Any, Any] | None = None
         # By hash key: its items, or the one there is, or None.
