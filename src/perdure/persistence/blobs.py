@@ -34,6 +34,7 @@ import itertools
 import logging
 import os
 import re
+import shutil
 import stat
 import tempfile
 import threading
@@ -89,13 +90,18 @@ def file_of(name: str) -> str:
 class BlobStore:
     """The blobs of one state directory.  Methods may be called from any thread."""
 
-    def __init__(self, root: Path, files: Files | None = None) -> None:
-        """Use the blobs below ``root``, a state directory that this process has locked."""
-        self.root, self.files = root, files or Files()
+    def __init__(self, root: Path | None, files: Files | None = None) -> None:
+        """Use the blobs below ``root``, a state directory that this process has locked.
+
+        None = a folder of its own, made when it is first needed, which ``close`` removes:
+        for a server that keeps nothing.
+        """
+        self.files = files or Files()
         self.headroom_bytes = HEADROOM_BYTES
-        self._temporary: tempfile.TemporaryDirectory[str] | None = None
+        self._root = root
+        self._is_temporary = root is None
         self._numbers = itertools.count(1)
-        self._lock = threading.Lock()
+        self._lock, self._rooting = threading.Lock(), threading.Lock()
         # Held by whoever syncs or sweeps: a blob is not removed while it is synced.
         self._settling = threading.Lock()
         self._holders: weakref.WeakSet[Holder] = weakref.WeakSet()
@@ -113,18 +119,18 @@ class BlobStore:
         self._failure: DurabilityError | None = None
         self._unswept_bytes = 0
 
-    @classmethod
-    def temporary(cls) -> BlobStore:
-        """A store for a server that keeps nothing: it is removed at the process' end."""
-        folder = tempfile.TemporaryDirectory(prefix="perdure-blobs-", ignore_cleanup_errors=True)
-        store = cls(Path(folder.name))
-        store._temporary = folder
-        return store
+    @property
+    def root(self) -> Path:
+        """The folder that ``blobs/`` is in."""
+        with self._rooting:
+            if self._root is None:
+                self._root = Path(tempfile.mkdtemp(prefix="perdure-"))
+            return self._root
 
     def close(self) -> None:
-        """Remove a temporary store; others stay."""
-        if self._temporary is not None:
-            self._temporary.cleanup()
+        """Remove a folder that was made for this process alone; any other stays."""
+        if self._is_temporary and self._root is not None:
+            shutil.rmtree(self._root, ignore_errors=True)
 
     # ---------------------------------------------------------------- writing
 
@@ -181,7 +187,7 @@ class BlobStore:
                         self._known.add(blob.name)
                 self._unswept_bytes += blob.size
         self._note_digest(blob.name, writer.md5.hexdigest())
-        if self._temporary is not None and self._unswept_bytes > SWEEP_BYTES:
+        if self._is_temporary and self._unswept_bytes > SWEEP_BYTES:
             self.sweep((), cut=Lsn(0))
 
     # ---------------------------------------------------------------- durable
@@ -203,7 +209,7 @@ class BlobStore:
         """
         if self._failure is not None:
             raise self._failure
-        if not self._pending or self._temporary is not None:
+        if not self._pending or self._is_temporary:
             return
         with self._settling:
             with self._lock:

@@ -113,7 +113,7 @@ class Body:
         finally:
             os.close(descriptor)
 
-    def read(self) -> bytes:
+    def read_all(self) -> bytes:
         """All of it, in memory."""
         return b"".join(self.chunks())
 
@@ -154,11 +154,11 @@ class BodyFile:
         self._body = None
 
 
-def parts_out(body: Body | None) -> tuple[Any, ...]:
+def parts_out(file: BodyFile) -> tuple[Any, ...]:
     """A body in a state file: its parts, each bytes or [name, size, at, length]."""
-    if body is None:
+    if file.closed:
         return (None,)
-    return ([part if isinstance(part, bytes) else list(part) for part in body.parts],)
+    return ([part if isinstance(part, bytes) else list(part) for part in file.body.parts],)
 
 
 def parts_in(rows: Any) -> list[Part] | None:

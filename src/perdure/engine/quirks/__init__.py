@@ -11,6 +11,7 @@ jobs        a Batch job that fails says why
 timers      SWF timers go on after a restart
 copies      a KMS key and its replicas share what moto lets them share
 order       sets whose order reaches an answer keep it
+bodies      large bodies of S3's objects lie in blobs
 beside      what moto keeps beside its model becomes part of it
 mails       a sent mail keeps its time, and text and HTML apart
 queues      each pass over a queue's messages reads the clock once
@@ -24,6 +25,7 @@ from __future__ import annotations
 from perdure.engine import doors, imports, outward, pins
 from perdure.engine.quirks import (
     beside,
+    bodies,
     copies,
     executions,
     identity,
@@ -50,6 +52,7 @@ def install() -> None:
     for quirk in (
         *(identity, names, tracking, paging, polling, queues, threads),
         *(executions, jobs, beside, copies, mails, order, reads, stacks, speed),
+        bodies,
     ):
         quirk.install()
     outward.install()
