@@ -124,7 +124,7 @@ class BlobStore:
         """The folder that ``blobs/`` is in."""
         with self._rooting:
             if self._root is None:
-                self._root = Path(tempfile.mkdtemp(prefix="perdure-"))
+                self._root = Path(tempfile.mkdtemp(prefix="perdure-blobs-"))
             return self._root
 
     def close(self) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from perdure.persistence.blobs import CHUNK, NAME, Blob, BlobStore
@@ -87,7 +87,7 @@ class Body:
         for blob in self.blobs:
             self.store.check(blob)
 
-    def chunks(self, chunk_bytes: int = CHUNK) -> Iterator[bytes]:
+    def chunks(self, chunk_bytes: int = CHUNK) -> Generator[bytes, None, None]:
         """The bytes in order, at most ``chunk_bytes`` at a time.
 
         Raises:

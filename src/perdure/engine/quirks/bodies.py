@@ -29,7 +29,6 @@ from perdure.persistence.body import Body, BodyFile, Part
 
 # SHA-256 is moto's answer to every name it does not know.
 HASHES = {"SHA1": hashlib.sha1}
-_CRC_BYTES = {"CRC32": 4, "CRC32C": 4, "CRC64NVME": 8}
 
 
 class _Kept(threading.local):
@@ -185,14 +184,14 @@ def _checksum(of_bytes: Callable[..., bytes]) -> Callable[..., bytes]:
 
 def checksum_of(body: Body, algorithm: str, *, encode_base64: bool = True) -> bytes:
     """What ``compute_checksum`` says of the same bytes, without them in memory."""
-    size = _CRC_BYTES.get(algorithm)
-    if size is None:
+    if algorithm not in ("CRC32", "CRC32C", "CRC64NVME"):
         seen = HASHES.get(algorithm, hashlib.sha256)(usedforsecurity=False)
         for data in body.chunks():
             seen.update(data)
         digest = seen.digest()
     else:
-        update, size = _crc(algorithm, size)
+        # Where a library is missing moto says CRC-32.
+        update, size = crc_of(algorithm) or (binascii.crc32, 4)
         value = 0
         for data in body.chunks():
             value = update(data, value)
@@ -200,13 +199,13 @@ def checksum_of(body: Body, algorithm: str, *, encode_base64: bool = True) -> by
     return base64.b64encode(digest) if encode_base64 else digest
 
 
-def _crc(algorithm: str, size: int) -> tuple[Callable[[bytes, int], int], int]:
-    """What adds to a checksum; where a library is missing, CRC-32 as moto has it."""
+def crc_of(algorithm: str) -> tuple[Callable[[bytes, int], int], int] | None:
+    """What adds bytes to such a checksum, and its size; None without its library."""
     try:
         if algorithm == "CRC32C":
-            return importlib.import_module("crc32c").crc32c, size
+            return importlib.import_module("crc32c").crc32c, 4
         if algorithm == "CRC64NVME":
-            return importlib.import_module("awscrt.checksums").crc64nvme, size
+            return importlib.import_module("awscrt.checksums").crc64nvme, 8
     except ImportError:
         pass
-    return binascii.crc32, 4
+    return None
