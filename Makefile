@@ -57,6 +57,9 @@ bench: $(VENV)/.dev ## measure against moto_server and ministack, and what the j
 bench-stall: $(VENV)/.dev ## measure how long calls wait during a checkpoint of 100,000 items
 	$(BIN)/python bench/stall.py $(ARGS)
 
+bench-bodies: $(VENV)/.dev ## measure memory and speed with an S3 object of 2 GB
+	$(BIN)/python bench/bodies.py $(ARGS)
+
 bench-servers: $(VENV)/.dev ## measure the ASGI servers to choose from
 	$(BIN)/python bench/servers.py $(ARGS)
 
@@ -105,4 +108,4 @@ clean: ## remove the virtual environment and caches, never state
 	rm -rf $(VENV) .bench .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
 
 .PHONY: help start test clients container-check lint format coverage coverage-sweep moto-tests moto-sweep \
-	replay-sweep crash-sweep soak docs bench bench-stall bench-servers lock clean
+	replay-sweep crash-sweep soak docs bench bench-stall bench-bodies bench-servers lock clean

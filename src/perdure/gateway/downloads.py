@@ -1,14 +1,14 @@
 """Bodies that go out while they are read: a large object's, from its blobs.
 
-One piece is in memory besides what the socket has taken; the next is read when there is
-room for it.
+Two pieces are in memory besides what the socket has taken: one is read while the one before
+it is sent.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from contextlib import suppress
 from typing import Any
 
@@ -36,23 +36,31 @@ async def send_body(send: Send, body: Body, receive: Receive | None) -> None:
     """
     gone = None if receive is None else asyncio.ensure_future(_gone(receive))
     pieces = body.chunks(PIECE_BYTES)
+    following = _read(pieces)
     try:
-        while data := await asyncio.to_thread(next, pieces, b""):
+        while data := await following:
             if gone is not None and gone.done() and gone.result():
                 break
+            following = _read(pieces)
             await send({"type": "http.response.body", "body": data, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
     except CorruptionError as error:
         log.error("an answer is cut short: %s (%s)", error, error.hint)  # noqa: TRY400
         raise
     finally:
-        # It may be at work in its thread when the server stops; then it ends by itself.
+        for task in (following, gone):
+            if task is not None:
+                task.cancel()
+                with suppress(asyncio.CancelledError, CorruptionError):
+                    await task
+        # It may be at work in its thread still; then it ends with that.
         with suppress(ValueError):
             pieces.close()
-        if gone is not None:
-            gone.cancel()
-            with suppress(asyncio.CancelledError):
-                await gone
+
+
+def _read(pieces: Iterator[bytes]) -> asyncio.Task[bytes]:
+    """The next piece, by another thread; nothing at the end."""
+    return asyncio.ensure_future(asyncio.to_thread(next, pieces, b""))
 
 
 async def _gone(receive: Receive) -> bool:
