@@ -27,11 +27,12 @@ from perdure.persistence.checkpoint import Checkpointer
 from perdure.persistence.directory import Directory
 from perdure.persistence.journal import SEGMENT_BYTES, Journal
 from perdure.persistence.keys import Lsn, StoreKey
+from perdure.persistence.lost import find_lost
 from perdure.persistence.manifest import NAME as MANIFEST
 from perdure.persistence.manifest import Manifest
 from perdure.persistence.record import MARK
 from perdure.persistence.segment import FOLDER
-from perdure.persistence.tail import Tail, read_tail
+from perdure.persistence.tail import Tail, cut_from, read_tail
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +82,8 @@ class Journaling:
 
     def _read_tail(self) -> Tail:
         directory, manifest = self._opened()
-        return read_tail(
+        assert self._checkpointer is not None
+        tail = read_tail(
             directory.path,
             cut=manifest.cut,
             instance=directory.origin[0],
@@ -89,6 +91,8 @@ class Journaling:
             known_durable=0 if manifest.segment is None else manifest.cut,
             files=directory.files,
         )
+        found = find_lost(tail, self._blobs, self._checkpointer.blobs)
+        return tail if found is None else cut_from(tail, *found, files=directory.files)
 
     def _opened(self) -> tuple[Directory, Manifest]:
         assert self._directory is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -23,10 +24,11 @@ from perdure.persistence import directory, manifest, statefile
 from perdure.persistence.blobs import Blob, BlobStore, file_of
 from perdure.persistence.checkpoint import verify_entry
 from perdure.persistence.files import read_file
+from perdure.persistence.lost import find_lost
 from perdure.persistence.manifest import Entry, Manifest
 from perdure.persistence.record import blobs_named
 from perdure.persistence.segment import FOLDER
-from perdure.persistence.tail import Tail, read_tail
+from perdure.persistence.tail import Tail, cut_from, read_tail
 from perdure.persistence.versions import refuse_newer
 
 
@@ -123,7 +125,9 @@ def check_directory(
                 )
             )
     engine = (fingerprint, environment)
-    named.update(dict.fromkeys(_check_journal(path, live, identity["instance"], engine, report)))
+    saved = {blob.name for blob in named}
+    behind = _check_journal(path, live, identity["instance"], engine, report, saved=saved)
+    named.update(dict.fromkeys(behind))
     _check_blobs(path, list(named), report)
     return report
 
@@ -134,6 +138,8 @@ def _check_journal(
     instance: str,
     engine: tuple[Mapping[str, str] | None, Collection[str]],
     report: Report,
+    *,
+    saved: set[str],
 ) -> list[Blob]:
     """The verdict over the tail, as a start would give it; the blobs its records name."""
     named: list[Blob] = []
@@ -145,12 +151,15 @@ def _check_journal(
             segment=live.segment,
             known_durable=live.cut if live.segment is not None else 0,
         )
-        report.records = tail.count
+        lost = find_lost(tail, BlobStore(root), lambda: saved)
+        if lost is not None:
+            tail = cut_from(tail, *lost, files=None)
+        report.records = tail.count if lost is None else lost[0].lsn - 1 - tail.cut
         if tail.torn is not None:
             hint = "start it: the next start keeps these bytes in quarantine/ and goes on"
             report.notes.append(Finding(tail.torn.segment, "torn", str(tail.torn), hint))
         _check_engine(tail, *engine, report)
-        for record in tail.records():
+        for record in itertools.islice(tail.records(), report.records):
             named += blobs_named(record.kind, record.payload, path=tail.path / FOLDER)
     except MissingSegmentError as error:
         report.findings.append(_finding(root, error.path, "missing", error))

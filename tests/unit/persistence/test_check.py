@@ -274,6 +274,9 @@ def test_a_damaged_body_is_found(
             after=read_tail(tmp_path, cut=Lsn(1), instance=instance),
         )
         journal.append(records.CALL, records.encode_call(CALL._replace(body=(blob,))))
+        journal.sync_now()
+        # It says that the one before was durable.
+        journal.append(records.MARK, ())
         journal.close()
     report = check_directory(tmp_path)
     assert (report.verdict, report.blobs) == ("clean", 1)
@@ -283,3 +286,32 @@ def test_a_damaged_body_is_found(
     assert report.verdict == "damaged"
     assert [(f.path, f.verdict) for f in report.findings] == [(blobs.file_of(blob.name), verdict)]
     assert "backup" in report.findings[0].hint
+
+
+@pytest.mark.parametrize("damage", [d for d, _ in BLOB_DAMAGE.values()], ids=BLOB_DAMAGE.keys())
+def test_a_body_that_never_was_durable_is_a_torn_tail(
+    tmp_path: Path, damage: Callable[[Path], object]
+) -> None:
+    """What a power cut takes of a body before it was synced is no damage: its record is cut."""
+    live = opened(tmp_path)
+    store = BlobStore(tmp_path)
+    instance = live.directory.origin[0]
+    live.directory.close()
+    tail = read_tail(tmp_path, cut=Lsn(0), instance=instance)
+    journal = plain_journal.opened(tmp_path, after=tail)
+    named = []
+    for content in (b"one", b"two", b"three"):
+        writer = store.begin()
+        writer.write(content)
+        named.append(writer.commit())
+        call = records.encode_call(CALL._replace(body=(named[-1],)))
+        journal.append(records.CALL, call)
+        if content == b"one":
+            journal.sync_now()
+    plain_journal.leave(journal)
+    damage(tmp_path / blobs.file_of(named[1].name))
+    report = check_directory(tmp_path)
+
+    assert (report.verdict, report.records, report.blobs) == ("torn", 1, 1)
+    assert [note.verdict for note in report.notes] == ["torn"]
+    assert named[1].name in report.notes[0].reason
