@@ -135,10 +135,10 @@ def test_checksums_in_headers_and_trailers(tmp_path: Path, size: int) -> None:
     sha = base64.b64encode(hashlib.sha256(data).digest()).decode()
     md5 = base64.b64encode(hashlib.md5(data).digest()).decode()
     receive(BlobStore(tmp_path / "a"), parts_of(data), x_amz_checksum_sha256=sha, content_md5=md5)
-    for wrong in (
-        {"x_amz_checksum_sha256": crc},
-        {"content_md5": sha},
-        {"x_amz_checksum_crc32": md5},
+    for name, value in (
+        ("x_amz_checksum_sha256", crc),
+        ("content_md5", sha),
+        ("x_amz_checksum_crc32", md5),
     ):
         with pytest.raises(RequestError, match="did not match"):
             receive(BlobStore(tmp_path / "b"), parts_of(data), **{name: value})
