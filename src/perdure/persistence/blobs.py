@@ -55,6 +55,8 @@ log = logging.getLogger(__name__)
 FOLDER, INCOMING = "blobs", "incoming"
 NAME = re.compile(r"[0-9a-f]{64}")
 CHUNK = 1 << 20
+# What a disk is asked for before it is needed.  In the page cache, not in our memory.
+AHEAD_BYTES = 8 << 20
 # A state file names its blobs in its header, which has a size that is not exceeded.
 BLOBS_PER_STORE_MAX = 150_000
 # What the disk must have free besides, until somebody knows better.
@@ -253,6 +255,15 @@ class BlobStore:
         kind = f"{found.st_size} bytes" if is_file else kind_of(found.st_mode)
         raise self.damaged(blob, kind)
 
+    def expect(self, blob: Blob, at: int, length: int) -> None:
+        """Say that these bytes will be read soon.  A blob that is damaged is met then."""
+        with suppress(CorruptionError):
+            descriptor = self.open(blob)
+            try:
+                advise(descriptor, at, min(length, AHEAD_BYTES))
+            finally:
+                os.close(descriptor)
+
     def damaged(self, blob: Blob, found: object) -> CorruptionError:
         """What to raise where a blob is not what it should be."""
         path = self.root / file_of(blob.name)
@@ -433,6 +444,13 @@ def _full_disk_said(path: Path) -> Iterator[None]:
         if isinstance(cause, OSError) and cause.errno in NO_ROOM:
             raise NoRoomError(path, f"{error.step}: {error.reason}") from error
         raise
+
+
+def advise(descriptor: int, at: int, length: int) -> None:
+    """Ask for bytes ahead of a read, where the system knows how; never an error."""
+    if length > 0 and hasattr(os, "posix_fadvise"):
+        with suppress(OSError):
+            os.posix_fadvise(descriptor, at, length, os.POSIX_FADV_WILLNEED)
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

@@ -12,7 +12,7 @@ import os
 from collections.abc import Generator, Iterable, Iterator
 from typing import Any, NamedTuple
 
-from perdure.persistence.blobs import CHUNK, NAME, Blob, BlobStore
+from perdure.persistence.blobs import AHEAD_BYTES, CHUNK, NAME, Blob, BlobStore, advise
 
 
 class Span(NamedTuple):
@@ -93,7 +93,9 @@ class Body:
         Raises:
             CorruptionError: A blob is missing, or not as long as it should be.
         """
-        for part in self.parts:
+        for part, following in zip(self.parts, (*self.parts, b"")[1:], strict=True):
+            if isinstance(following, Span):
+                self.store.expect(following.blob, following.at, following.length)
             if isinstance(part, bytes):
                 yield part
             else:
@@ -103,7 +105,13 @@ class Body:
         descriptor = self.store.open(span.blob)
         try:
             at, end = span.at, span.at + span.length
+            expected = at
             while at < end:
+                # Half a window ahead, so that a disk works while what it brought is sent.
+                if at + AHEAD_BYTES // 2 >= expected:
+                    ahead = min(AHEAD_BYTES, end - expected)
+                    advise(descriptor, expected, ahead)
+                    expected += ahead
                 data = os.pread(descriptor, min(chunk_bytes, end - at), at)
                 if not data:
                     # It was as long as it should be when it was opened.
