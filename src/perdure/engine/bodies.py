@@ -32,6 +32,17 @@ class Blobs:
         if self.store is not None:
             self.store.recorded((blob.name for blob in blobs), lsn)
 
+    def md5_of(self, blobs: tuple[Blob, ...]) -> str | None:
+        """The MD5 of a body made of these, if it is known without reading them."""
+        if self.store is None or len(blobs) != 1:
+            return None
+        return self.store.md5_of(blobs[0].name)
+
+    def note_md5(self, blobs: tuple[Blob, ...], digest: str | None) -> None:
+        """Note what ``md5_of`` said in the process that wrote the journal."""
+        if self.store is not None and digest is not None and len(blobs) == 1:
+            self.store.note_md5(blobs[0].name, digest)
+
     def pend(self, blobs: Iterable[Blob]) -> None:
         """Note blobs that may be in the page cache only."""
         if self.store is not None:

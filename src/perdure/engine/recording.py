@@ -168,6 +168,7 @@ class Recorder:
                 may_park=may_park,
                 doors=tuple(notes.doors),
                 answer=outcome,
+                md5=None if isinstance(body, bytes) else BLOBS.md5_of(body),
             )
         )
         lsn = self.journal.append(CALL, parts)

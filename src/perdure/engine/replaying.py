@@ -220,6 +220,7 @@ def _body_of(record: CallRecord) -> bytes | Body:
     body.check()
     # The process that wrote them may have died with them in the page cache only.
     BLOBS.pend(record.body)
+    BLOBS.note_md5(record.body, record.md5)
     return body
 
 

@@ -188,7 +188,7 @@ class BlobStore:
                     if self._known is not None:
                         self._known.add(blob.name)
                 self._unswept_bytes += blob.size
-        self._note_digest(blob.name, writer.md5.hexdigest())
+        self.note_md5(blob.name, writer.md5.hexdigest())
         if self._is_temporary and self._unswept_bytes > SWEEP_BYTES:
             self.sweep((), cut=Lsn(0))
 
@@ -296,10 +296,11 @@ class BlobStore:
             os.close(descriptor)
 
     def md5_of(self, name: str) -> str | None:
-        """The MD5 of a blob, hex, if this process wrote it lately."""
+        """The MD5 of a blob, hex, if it was noted lately."""
         return self._digests.get(name)
 
-    def _note_digest(self, name: str, digest: str) -> None:
+    def note_md5(self, name: str, digest: str) -> None:
+        """Note what another pass over a blob would find."""
         with self._lock:
             self._digests[name] = digest
             while len(self._digests) > DIGESTS_KEPT:

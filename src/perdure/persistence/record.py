@@ -37,6 +37,7 @@ CALL, IMAGES, MARK = 1, 2, 3
 LENGTH = struct.Struct("<I")
 DESCRIPTION_BYTES_MAX = 16 << 20
 FIELD = b'"blobs"'
+MD5 = re.compile(r"[0-9a-f]{32}")
 SEED = re.compile(r"[0-9a-f]{16}")
 
 
@@ -52,6 +53,8 @@ class CallRecord(NamedTuple):
         may_park: Whether a poll that found nothing was to raise instead of answer.
         doors: Name and bytes of what came in through each door, in order.
         answer: Digest of the answer, or what stands for an error.
+        md5: Of a body in one blob, hex, for the ETag; None = to be computed.  A wrong one
+            is a divergence, as the answer shows it.
     """
 
     request: dict[str, Any]
@@ -61,6 +64,7 @@ class CallRecord(NamedTuple):
     may_park: bool
     doors: tuple[tuple[str, bytes], ...]
     answer: str
+    md5: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +93,10 @@ def encode_call(record: CallRecord) -> Sequence[bytes]:
     body = record.body
     in_record = body if isinstance(body, bytes) else b""
     # Never both: a reader that knows no blobs must not take the body for empty.
+    where: dict[str, Any]
     where = {"body": len(body)} if isinstance(body, bytes) else {"blobs": body}
+    if record.md5 is not None:
+        where["md5"] = record.md5
     description = {
         "request": record.request,
         **where,
@@ -213,6 +220,7 @@ def _call(found: Fields, parts: _Parts) -> CallRecord:
         may_park=_flag(found, "may_park"),
         doors=doors,
         answer=found.encodable("answer"),
+        md5=_md5(found) if "md5" in found.values else None,
     )
 
 
@@ -271,6 +279,13 @@ def _flag(found: Fields, name: str) -> bool:
     if not isinstance(value, bool):
         raise found.refusal(name, "true or false", value)
     return value
+
+
+def _md5(found: Fields) -> str:
+    text = found.text("md5")
+    if not MD5.fullmatch(text):
+        raise found.refusal("md5", "32 hex digits", text)
+    return text
 
 
 def _seed(found: Fields) -> int:

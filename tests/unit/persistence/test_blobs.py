@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import errno
 import gc
 import hashlib
@@ -337,3 +338,106 @@ def test_parts_come_back_as_they_were(tmp_path: Path) -> None:
 
     assert Body(store, parts_in(rows) or ()).read_all() == body.read_all() == b"234tail"
     assert parts_out(BodyFile(None)) == (None,)
+
+
+def test_a_store_that_was_never_used_leaves_and_needs_nothing(tmp_path: Path) -> None:
+    """No folder is made for a server that keeps nothing and gets no large body."""
+    BlobStore(None).close()
+    store = BlobStore(tmp_path)
+    assert store.sweep((), cut=CUT) == []
+    store.close()
+    assert files_of(tmp_path) == []
+
+
+def test_a_blob_that_comes_back_during_a_sweep_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Content that is put again while a sweep is under way is not taken away under it."""
+    old, store = BlobStore(tmp_path), BlobStore(tmp_path)
+    names = sorted(name_of(data) for data in (b"one", b"two"))
+    put(old, b"one")
+    put(old, b"two")
+    again: list[Body] = []
+    remove = store.files.remove
+
+    def putting(path: Path, *, what: str) -> None:
+        remove(path, what=what)
+        if not again:
+            other = b"two" if path.name == name_of(b"one") else b"one"
+            writer = store.begin()
+            writer.write(other)
+            # The sweep holds the store for each removal, as this would: by its own rules.
+            store._lock.release()
+            again.append(Body(store, [whole(writer.commit())]))
+            store._lock.acquire()
+
+    monkeypatch.setattr(store.files, "remove", putting)
+    assert store.sweep((), cut=CUT) == names[:1]
+    assert again[0].read_all() in (b"one", b"two")
+
+
+def test_what_is_read_ahead_is_never_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To ask for bytes ahead changes nothing, whatever the system or the blob is like."""
+    store = BlobStore(tmp_path)
+    one, two = put(store, b"x" * 3000), put(store, b"y" * 3000)
+    body = Body(store, [*one.parts, *two.parts])
+    monkeypatch.setattr("perdure.persistence.body.AHEAD_BYTES", 100)
+    asked: list[tuple[int, int]] = []
+
+    def refused(_: int, at: int, length: int, __: int) -> None:
+        asked.append((at, length))
+        raise OSError(errno.EINVAL, "no")
+
+    monkeypatch.setattr(os, "posix_fadvise", refused)
+    assert b"".join(body.chunks(70)) == b"x" * 3000 + b"y" * 3000
+    assert sum(length for at, length in asked if length == 100) >= 5800
+    monkeypatch.delattr(os, "posix_fadvise")
+    assert body.read_all() == b"x" * 3000 + b"y" * 3000
+    (tmp_path / file_of(*two.names)).unlink()
+    pieces = body.chunks(1500)
+    assert next(pieces) + next(pieces) == b"x" * 3000
+    with pytest.raises(CorruptionError):
+        next(pieces)
+
+
+def test_a_blob_that_is_cut_while_it_is_read_is_an_error(tmp_path: Path) -> None:
+    """Bytes that were there when a read began and are not any more are never left out."""
+    body = put(BlobStore(tmp_path), b"x" * 3000)
+    pieces = body.chunks(1000)
+    next(pieces)
+    os.truncate(tmp_path / file_of(*body.names), 1000)
+    with pytest.raises(CorruptionError, match="1000 bytes"):
+        list(pieces)
+
+
+def test_a_copy_of_a_body_is_the_body(tmp_path: Path) -> None:
+    """A deep copy, as moto makes of objects it lists, shares the blobs."""
+    body = put(BlobStore(tmp_path), b"x")
+    assert copy.deepcopy([body]) == [body]
+
+
+def test_only_so_many_digests_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oldest MD5 goes first."""
+    monkeypatch.setattr("perdure.persistence.blobs.DIGESTS_KEPT", 2)
+    store = BlobStore(tmp_path)
+    for number in range(3):
+        store.note_md5(str(number), "x")
+    assert [store.md5_of(str(number)) for number in range(3)] == [None, "x", "x"]
+
+
+def test_blobs_of_a_process_that_died_are_synced_again(tmp_path: Path) -> None:
+    """What the page cache alone may have is made durable before anything that names it."""
+    body = put(BlobStore(tmp_path), b"x")
+    files = FaultyFiles()
+    store = BlobStore(tmp_path, files)
+    store.pend(body.names)
+    store.sync()
+    assert files.names == ["blob.open", "blob.fsync", "blob.fsync-folder"]
+
+
+def test_a_closed_file_says_so() -> None:
+    """A deleted object's body is a closed file, as moto expects."""
+    with pytest.raises(ValueError, match="closed file"):
+        BodyFile(None).body  # noqa: B018

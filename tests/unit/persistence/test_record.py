@@ -221,6 +221,20 @@ def test_a_malformed_blob_is_refused(blobs: Any) -> None:
         records.blobs_named(records.CALL, changed, path=PATH)
 
 
+@pytest.mark.parametrize("md5", ["x", "AB" * 16, "ab" * 15, 3, None])
+def test_a_malformed_md5_is_refused(md5: Any) -> None:
+    """The MD5 of a body becomes a part of an answer: 32 hex digits, or none."""
+    known = CALL._replace(body=BLOBS[:1], md5="ab" * 16)
+    payload = whole(records.encode_call(known))
+    assert records.decode_call(payload, path=PATH) == known
+    size = int.from_bytes(payload[:4], "little")
+    text = json.dumps({**json.loads(payload[4 : 4 + size]), "md5": md5}).encode()
+    changed = len(text).to_bytes(4, "little") + text + payload[4 + size :]
+
+    with pytest.raises(CorruptionError, match="md5"):
+        records.decode_call(changed, path=PATH)
+
+
 def test_a_body_is_in_one_place() -> None:
     """A record that has a body and blobs is damaged."""
     payload = whole(records.encode_call(CALL._replace(body=BLOBS)))
