@@ -7,9 +7,11 @@ import hashlib
 import http.client
 import os
 import random
+import socket
 import zlib
 from pathlib import Path
 
+import httpx
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
@@ -185,6 +187,40 @@ def test_chunks_are_undone_on_the_way(server, size, declared):
     assert "aws-chunked" not in found.get("ContentEncoding", "")
     with pytest.raises(ClientError, match="NoSuchKey"):
         read(s3, "bad")
+
+
+def test_http2_carries_large_bodies_too(server):
+    """A body streams in and out over HTTP/2 as over HTTP/1.1, ranges as well."""
+    data = data_of(5 * MB)
+    with httpx.Client(
+        base_url=server.url, http1=False, http2=True, timeout=30, trust_env=False
+    ) as client:
+        pieces = (data[at : at + 50_000] for at in range(0, len(data), 50_000))
+        assert client.put("/big/k", content=pieces).status_code == 200
+        answer = client.get("/big/k")
+        assert (answer.http_version, answer.content) == ("HTTP/2", data)
+        part = client.get("/big/k", headers={"Range": "bytes=1000000-3000000"})
+        assert (part.status_code, part.content) == (206, data[10**6 : 3 * 10**6 + 1])
+        with client.stream("GET", "/big/k") as left:
+            next(left.iter_raw())
+        assert client.head("/big/k").headers["content-length"] == str(len(data))
+    assert len(blobs(server)) == 1
+
+
+def test_a_client_that_leaves_costs_nothing(server):
+    """Uploads and downloads that break off leave no file, and the server goes on."""
+    for _ in range(3):
+        with socket.create_connection(("127.0.0.1", server.port)) as half:
+            half.sendall(b"PUT /big/k HTTP/1.1\r\nHost: x\r\nContent-Length: 9000000\r\n\r\n")
+            half.sendall(data_of(MB))
+    server.client("s3").put_object(Bucket="big", Key="k", Body=data_of(20 * MB))
+    for _ in range(3):
+        with socket.create_connection(("127.0.0.1", server.port)) as half:
+            half.sendall(b"GET /big/k HTTP/1.1\r\nHost: x\r\n\r\n")
+            half.recv(1000)
+    assert read(server.client("s3"), "k") == data_of(20 * MB)
+    server.wait_until(lambda: not list(folder(server).glob("incoming/*")), "nothing incoming")
+    assert len(os.listdir(f"/proc/{server.process.pid}/fd")) < 60
 
 
 def test_what_is_gone_is_swept(server):
