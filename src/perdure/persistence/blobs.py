@@ -17,8 +17,8 @@ What a crash after each step of a writer leaves:
 publishes), so no record is known to be durable whose blob is not.
 
 A writer must write even what has a file of that name: only at the end is the name known.
-Then the new bytes are dropped if this process wrote the old ones, and put over them if
-not: a power cut may have left a file of the right name with other content.
+Then the new bytes are dropped if this process wrote the old ones and they are there, and
+put over them if not: a power cut may have left a file of the right name with other content.
 
 A blob goes when nothing names it any more (``sweep``).  What may name one: state files of
 the manifest, records behind its cut, and holders in memory (``names``): bodies of living
@@ -179,7 +179,8 @@ class BlobStore:
                 writer.names = frozenset({blob.name})
                 self._recent.add(blob.name)
                 self._holders.add(writer)
-                if blob.name in self._written:
+                # Whoever put it once more may do so because it was damaged since.
+                if blob.name in self._written and self._is_there(blob):
                     self.files.discard_temporary(writer.path)
                 else:
                     self.files.step("blob.rename", path, lambda: writer.path.replace(path))
@@ -295,6 +296,13 @@ class BlobStore:
         finally:
             os.close(descriptor)
 
+    def _is_there(self, blob: Blob) -> bool:
+        try:
+            self.check(blob)
+        except CorruptionError:
+            return False
+        return True
+
     def md5_of(self, name: str) -> str | None:
         """The MD5 of a blob, hex, if it was noted lately."""
         return self._digests.get(name)
@@ -332,9 +340,11 @@ class BlobStore:
             DurabilityError: One cannot be removed; those before it are gone.
         """
         with self._settling:
-            if self._known is None:
-                self._known = set(self._on_disk())
+            on_disk = set(self._on_disk()) if self._known is None else set()
             with self._lock:
+                if self._known is None:
+                    # What came while it was looked through is there, seen or not.
+                    self._known = on_disk | self._written
                 self._recent.clear()
                 self._unswept_bytes = 0
                 self._recorded = {n: lsn for n, lsn in self._recorded.items() if lsn > cut}

@@ -74,6 +74,17 @@ def test_a_blob_of_another_process_is_not_believed(tmp_path: Path) -> None:
     assert put(BlobStore(tmp_path), b"right").read_all() == b"right"
 
 
+@pytest.mark.parametrize("damage", [lambda p: p.unlink(), lambda p: p.write_bytes(b"")])
+def test_what_was_damaged_is_mended_by_writing_it_again(tmp_path: Path, damage: object) -> None:
+    """A blob that went, or was cut, comes back with the next body of that content."""
+    store = BlobStore(tmp_path)
+    body = put(store, b"again")
+    damage(tmp_path / file_of(*body.names))  # type: ignore[operator]
+    put(store, b"again")
+
+    assert body.read_all() == b"again"
+
+
 def test_a_discarded_writer_leaves_nothing(tmp_path: Path) -> None:
     """What was not committed is gone, and discarding again or after a commit does nothing."""
     store = BlobStore(tmp_path)
@@ -255,6 +266,22 @@ def test_a_sweep_removes_only_what_nothing_names(tmp_path: Path) -> None:
     assert set(store.sweep(by_manifest.names, cut=Lsn(7))) == {names[1], in_flight}
     assert store.sweep((), cut=Lsn(7)) == [names[0]]
     assert arriving.commit().name == name_of(b"arriving")
+
+
+def test_what_comes_while_a_sweep_looks_is_swept_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A blob that is written while the folder is looked through is not forgotten."""
+    store = BlobStore(tmp_path)
+
+    def looking() -> list[str]:
+        put(store, b"meanwhile")
+        return []
+
+    monkeypatch.setattr(store, "_on_disk", looking)
+    found = store.sweep((), cut=CUT)
+    gc.collect()
+    assert found + store.sweep((), cut=CUT) == [name_of(b"meanwhile")]
 
 
 def test_a_blob_that_was_swept_is_written_again(tmp_path: Path) -> None:
