@@ -60,6 +60,9 @@ bench-stall: $(VENV)/.dev ## measure how long calls wait during a checkpoint of 
 bench-growth: $(VENV)/.dev ## measure what calls cost with 0 to 100,000 messages, items, keys
 	$(BIN)/python bench/growth.py $(ARGS)
 
+bench-bodies: $(VENV)/.dev ## measure memory and speed with an S3 object of 2 GB
+	$(BIN)/python bench/bodies.py $(ARGS)
+
 bench-servers: $(VENV)/.dev ## measure the ASGI servers to choose from
 	$(BIN)/python bench/servers.py $(ARGS)
 
@@ -108,4 +111,4 @@ clean: ## remove the virtual environment and caches, never state
 	rm -rf $(VENV) .bench .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
 
 .PHONY: help start test clients container-check lint format coverage coverage-sweep moto-tests moto-sweep \
-	replay-sweep crash-sweep soak docs bench bench-stall bench-growth bench-servers lock clean
+	replay-sweep crash-sweep soak docs bench bench-stall bench-growth bench-bodies bench-servers lock clean

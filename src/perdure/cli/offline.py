@@ -18,7 +18,8 @@ from perdure.errors import CorruptionError
 # A forger can make checksums too: clean is not harmless, and not loadable either.
 LOOKED_AT = (
     "looked at: perdure.json, manifest.json; header and checksums of the files it names; the "
-    "journal behind them; payloads are not loaded, calls not replayed (a start does that)"
+    "journal behind them; every body in blobs/ that these name, by its hash; payloads are not "
+    "loaded, calls not replayed (a start does that)"
 )
 StateDir = Annotated[Path, typer.Argument(metavar="DIR", help="A state directory.")]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from perdure.engine.services import Service
+from perdure.persistence.body import Body
 
 Headers = list[tuple[str, str]]
 
@@ -26,7 +27,7 @@ class Call:
         path: As it arrived, still percent-encoded, virtual host names resolved.
         query: As it arrived, without ``?``.
         headers: Names in lower case.
-        body: Whole, de-chunked.
+        body: Whole, de-chunked; a large one of S3's is in blobs.
         form: Whether the operation came as a form field, not as a header.
     """
 
@@ -41,7 +42,7 @@ class Call:
     path: str
     query: str
     headers: Headers
-    body: bytes
+    body: bytes | Body
     form: bool = False
 
     @property
@@ -54,8 +55,8 @@ class Call:
 
 @dataclass(slots=True)
 class Answer:
-    """What goes back: status, headers, body."""
+    """What goes back: status, headers, body, which may be in blobs."""
 
     status: int
     headers: Headers
-    body: bytes
+    body: bytes | Body

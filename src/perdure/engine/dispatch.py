@@ -32,7 +32,12 @@ from perdure.engine.quirks import names
 from perdure.engine.quirks.identity import ACCOUNT, KEY, REGION, write_visits
 from perdure.engine.quirks.polling import PATIENCE
 from perdure.errors import RequestError
+from perdure.persistence.body import Body
 
+# In the environment of a request: its body, if that is in blobs.
+BODY = "perdure.body"
+# An answer's body that is no larger is read whole: it costs less than being streamed.
+SMALL_BYTES = 256 << 10
 Handler = Callable[[Any, str, Any], Any]
 Route = tuple[Callable[[str], Any], Handler]
 DEFAULT_CONTENT_TYPES = {
@@ -108,6 +113,12 @@ class _ObjectRequest(_Request):
     curl and urllib name every body a form, and moto would store the object empty.  A
     browser's is a POST without a query.
     """
+
+    @property
+    def data(self) -> Any:
+        """The body: bytes, or what stands for a large one."""
+        body = self.environ.get(BODY)
+        return super().data if body is None else body
 
     @property
     def want_form_data_parsed(self) -> bool:
@@ -237,13 +248,15 @@ def environ_for(call: Call) -> dict[str, Any]:
         "SERVER_PORT": port,
         "SERVER_PROTOCOL": "HTTP/1.1",
         "wsgi.url_scheme": call.scheme,
-        "wsgi.input": io.BytesIO(call.body),
+        "wsgi.input": io.BytesIO(call.body if isinstance(call.body, bytes) else b""),
         # It ends where the body does, and needs nothing around it that counts.
         "wsgi.input_terminated": True,
         REGION: call.region,
         ACCOUNT: call.account,
         KEY: call.access_key,
     }
+    if isinstance(call.body, Body):
+        environ[BODY] = call.body
     _add_headers(environ, call.headers)
     # The body is whole; werkzeug would take a chunked one for endless and read none of it.
     environ.pop("HTTP_TRANSFER_ENCODING", None)
@@ -273,6 +286,10 @@ def _answer(call: Call, result: Any) -> Answer:
         body = body.encode()
     elif body is None:
         body = b""
+    elif isinstance(body, Body):
+        # Now: once the answer has begun, damage could only cut it short.
+        body.check()
+        body = body if len(body) > SMALL_BYTES else body.read_all()
     elif not isinstance(body, bytes):
         body = b"".join(part if isinstance(part, bytes) else part.encode() for part in body)
     out = [

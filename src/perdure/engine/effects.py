@@ -89,7 +89,8 @@ def _is_rest(call: Call) -> bool:
 def _is_first(call: Call) -> bool:
     """Of two actions in a form moto takes the first, and the gateway the last."""
     action = f"{ACTION}={call.operation}"
-    form, other = (call.body.decode("latin-1"), call.query) if call.body else (call.query, "")
+    body = small_body(call)
+    form, other = (body.decode("latin-1"), call.query) if body else (call.query, "")
     return not other and (form == action or form.startswith(f"{action}&")) and _is_plain(call)
 
 
@@ -99,7 +100,8 @@ def _names_an_action(call: Call) -> bool:
     It looks for one in the query, then in the body, whatever its type, and last in the
     headers, before it asks what the request means.
     """
-    texts = (call.query, call.body.decode("latin-1") if b"=" in call.body else "")
+    body = small_body(call)
+    texts = (call.query, body.decode("latin-1") if b"=" in body else "")
     return not _is_plain(call) or any(
         ACTION in dict(parse_qsl(text, keep_blank_values=True))
         for text in texts
@@ -140,7 +142,13 @@ def _owner_of(bucket: str, account: str) -> Any:
 
 def _asks_for_defaults(call: Call) -> bool:
     """Whether SSM may load parameters that AWS provides, or ask Secrets Manager."""
-    return b"/aws/" in call.body or b"\\" in call.body
+    body = small_body(call)
+    return b"/aws/" in body or b"\\" in body
+
+
+def small_body(call: Call) -> bytes:
+    """The body, if it may say what the call means; one in blobs is an object of S3's."""
+    return call.body if isinstance(call.body, bytes) else b""
 
 
 # What a service's calls may change beside what they are for.

@@ -23,6 +23,7 @@ from hashlib import blake2b
 from typing import Protocol
 
 from perdure.engine import process
+from perdure.engine.bodies import BLOBS
 from perdure.engine.calls import Answer, Call
 from perdure.engine.capture import Capture, Captured, capture_process
 from perdure.engine.dispatch import attempt
@@ -91,7 +92,8 @@ class Recorder:
         """
         if is_read(call):
             return self._read(call, touched, may_park=may_park)
-        if not self.journal.room_for(len(call.body) + OVERHEAD_BYTES):
+        recorded_bytes = len(call.body) if isinstance(call.body, bytes) else 0
+        if not self.journal.room_for(recorded_bytes + OVERHEAD_BYTES):
             raise self.journal.no_room()
         pins, doors = CLOCK.draw(), DOORS.open()
         notes = doors.notes
@@ -159,18 +161,22 @@ class Recorder:
         self, call: Call, pins: Pins, notes: CallNotes, outcome: str, *, may_park: bool
     ) -> None:
         self._imaged.clear()
+        body = call.body if isinstance(call.body, bytes) else call.body.blobs
         parts = records.encode_call(
             CallRecord(
                 request=request_of(call),
-                body=call.body,
+                body=body,
                 clock_us=pins.clock_us,
                 seed=pins.seed,
                 may_park=may_park,
                 doors=tuple(notes.doors),
                 answer=outcome,
+                md5=None if isinstance(body, bytes) else BLOBS.md5_of(body),
             )
         )
-        self.journal.append(CALL, parts)
+        lsn = self.journal.append(CALL, parts)
+        if not isinstance(body, bytes):
+            BLOBS.recorded(body, lsn)
 
     def forget_images(self) -> None:
         """A cut was marked: replay starts behind it, and sees no image from before."""
@@ -199,7 +205,9 @@ class Recorder:
             process=_encode(PROCESS_KEY, process_graph),
             lost=tuple((key, str(error)) for key, error in captured.failed.items()),
         )
-        self.journal.append(IMAGES, records.encode_images(record))
+        lsn = self.journal.append(IMAGES, records.encode_images(record))
+        for graph in captured.graphs.values():
+            BLOBS.recorded(graph.blobs, lsn)
 
 
 def images(touched: set[StoreKey], saved: Mapping[StoreKey, Shares]) -> tuple[Graph, Captured]:
@@ -270,7 +278,11 @@ def digest_of(answer: Answer) -> str:
     # of Python, as does whether a tail is replayed at all; ``repr`` took a third of this.
     head = marshal.dumps((answer.status, sorted(answer.headers)), BY_VALUE)
     seen = blake2b(head, digest_size=16)
-    seen.update(answer.body)
+    if isinstance(answer.body, bytes):
+        seen.update(answer.body)
+    else:
+        # Where its bytes lie tells as much, and needs no pass over them.
+        seen.update(repr(answer.body.parts).encode())
     return seen.hexdigest()
 
 

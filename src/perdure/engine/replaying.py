@@ -19,6 +19,7 @@ from pathlib import Path
 from moto.core.base_backend import BaseBackend
 
 from perdure.engine import process, runtimes
+from perdure.engine.bodies import BLOBS
 from perdure.engine.calls import Call
 from perdure.engine.dispatch import attempt
 from perdure.engine.doors import DOORS, DivergenceError
@@ -34,6 +35,7 @@ from perdure.engine.sharing import SHARING
 from perdure.engine.stores import STORES, QuarantinedError
 from perdure.errors import CorruptionError, LoadError
 from perdure.persistence import statefile
+from perdure.persistence.body import Body, whole
 from perdure.persistence.keys import StoreKey
 from perdure.persistence.reader import Reader
 from perdure.persistence.record import CallRecord, ImagesRecord
@@ -85,14 +87,16 @@ class Replayer:
 
         Raises:
             LoadError: An image before it cannot be loaded.
+            CorruptionError: A blob of its body is missing, or not as long as it should be.
         """
         CLOCK.advance(record.clock_us)
         self._load_vacated()
         request = record.request
         name = f"{request.get('service')} {request.get('operation')}"
+        body = _body_of(record)
         with running() as touched:
             try:
-                found = self._run(call_of(record), record)
+                found = self._run(call_of(record, body), record)
             except QuarantinedError as error:
                 found = f"{error.key} is set aside"
             except (DivergenceError, LookupError, TypeError) as error:
@@ -120,6 +124,7 @@ class Replayer:
         CLOCK.advance(record.clock_us)
         found = {key: statefile.decode(data, path=path) for key, data in record.stores}
         for key, state in found.items():
+            BLOBS.pend(state.graph.blobs)
             if state.key != key:
                 raise CorruptionError(path, "image", expected=key, found=state.key)
         values = self._process_values(record.process, path)
@@ -207,10 +212,22 @@ class Replayer:
             self.troubles[key] = f"what ran in it could not be ended: {error!r}"
 
 
-def call_of(record: CallRecord) -> Call:
+def _body_of(record: CallRecord) -> bytes | Body:
+    """The body a record holds or names; raises as ``Body.check``."""
+    if isinstance(record.body, bytes):
+        return record.body
+    body = BLOBS.body(whole(blob) for blob in record.body)
+    body.check()
+    # The process that wrote them may have died with them in the page cache only.
+    BLOBS.pend(record.body)
+    BLOBS.note_md5(record.body, record.md5)
+    return body
+
+
+def call_of(record: CallRecord, body: bytes | Body) -> Call:
     """The call a record holds; ``LookupError`` if this engine has no such service."""
     request = dict(record.request)
     service = by_name().get(str(request.pop("service")))
     if service is None:
         raise LookupError(f"no service {record.request['service']!r}")
-    return Call(service=service, body=record.body, **request)
+    return Call(service=service, body=body, **request)

@@ -23,6 +23,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from perdure.engine.bodies import BLOBS
+from perdure.persistence.body import BodyFile, parts_in, parts_out
+
 BODY_IN_MEMORY_BYTES = 16 << 20
 COUNT_MAX = 1 << 62
 
@@ -62,6 +65,11 @@ def _spooled(content: bytes | None, bytes_max: int) -> Any:
     else:
         file.write(_typed(content, bytes))
     return file
+
+
+def _body(rows: Any) -> Any:
+    parts = parts_in(rows)
+    return BodyFile(None if parts is None else BLOBS.body(parts))
 
 
 def _bytes_io(content: bytes | None, _: int) -> Any:
@@ -201,6 +209,7 @@ EXACT: dict[type, Row] = {
     threading.Thread: Row("thread", "a thread ends with its process", _nothing, threading.Thread),
     queue.Queue: Row("queue", "what waits in it waited for a thread", _nothing, queue.Queue),
     tempfile.SpooledTemporaryFile: Row("spooled", BODY, _file_content, _spooled),
+    BodyFile: Row("body", "its blobs are files of their own", parts_out, _body),
     io.BytesIO: Row("bytesio", BODY, _file_content, _bytes_io),
     io.StringIO: Row("stringio", BODY, _file_content, _string_io),
     re.Pattern: Row("pattern", "compiled", lambda p: (p.pattern, p.flags), _pattern),

@@ -13,11 +13,13 @@ from typing import Any
 from perdure import __version__
 from perdure.engine.calls import Answer, Headers
 from perdure.errors import RequestError
-from perdure.gateway import developer, wire
+from perdure.gateway import checksums, developer, downloads, uploads, wire
 from perdure.gateway.classify import Classifier, RawRequest, scope_of
 from perdure.gateway.internal import HEALTH_PATHS, PREFIX, Internal
 from perdure.gateway.pipeline import Pipeline
 from perdure.gateway.shapes import error_answer
+from perdure.persistence.blobs import BlobStore
+from perdure.persistence.body import Body
 
 log = logging.getLogger(__name__)
 
@@ -36,8 +38,11 @@ class App:
         pipeline: Pipeline,
         internal: Internal,
         origins: frozenset[str] = frozenset(),
+        blobs: BlobStore | None = None,
     ) -> None:
         self.classifier, self.pipeline = classifier, pipeline
+        # Where large objects go while they arrive; None = none does.
+        self.blobs = blobs
         # Of pages that may do what local ones may (EXTRA_CORS_ALLOWED_ORIGINS).
         self.origins = origins
         self.internal = internal.app()
@@ -82,7 +87,7 @@ class App:
         answer = await self._answer(request)
         names = [name for name, _ in answer.headers]
         cors = wire.cors_headers(request.first, names, self.origins)
-        await _send(send, answer, cors, method=request.method)
+        await _send(send, answer, cors, method=request.method, receive=receive)
         # The answer is in the socket: while the client reads it, nobody waits.
         self.pipeline.engine.prepare()
 
@@ -91,22 +96,29 @@ class App:
             (name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]
         ]
         first = dict(reversed(headers))
-        body = await wire.read_body(receive, first)
-        if wire.is_aws_chunked(first) and body:
-            body, trailers = wire.undo_aws_chunked(body, first)
-            headers = wire.plain_headers(headers, trailers)
-            first = dict(reversed(headers))
-        raw_path: bytes = scope.get("raw_path") or scope["path"].encode()
-        return RawRequest(
-            method=scope["method"],
-            scheme=scope["scheme"],
-            host=first.get("host") or "localhost",
-            path=raw_path.partition(b"?")[0].decode("latin-1") or "/",
-            query=scope["query_string"].decode("latin-1"),
-            headers=headers,
-            first=first,
-            body=body,
-        )
+        body: bytes | Body
+        if self._is_large_object(scope, headers, first):
+            assert self.blobs is not None
+            body, trailers = await uploads.receive_object(receive, first, self.blobs)
+            if wire.is_aws_chunked(first):
+                headers = wire.plain_headers(headers, trailers)
+        else:
+            body = await wire.read_body(receive, first)
+            if wire.is_aws_chunked(first) and body:
+                body, trailers = wire.undo_aws_chunked(body, first)
+                headers = wire.plain_headers(headers, trailers)
+        return _raw(scope, headers, body)
+
+    def _is_large_object(self, scope: Scope, headers: Headers, first: dict[str, str]) -> bool:
+        """Whether the body may go to a blob while it arrives."""
+        if self.blobs is None or not uploads.may_be_large(scope["method"], first):
+            return False
+        try:
+            # Of copies: to classify a request may change its path and headers.
+            call = self.classifier.classify(_raw(scope, list(headers), b""))
+        except RequestError:
+            return False  # it will be refused
+        return uploads.puts_object(call)
 
     async def _answer(self, request: RawRequest) -> Answer:
         if request.method == "OPTIONS":
@@ -118,6 +130,8 @@ class App:
             return error_answer(error, protocol=_likely_protocol(request))
         try:
             call = self.classifier.classify(request)
+            if isinstance(call.body, bytes) and call.method == "PUT" and uploads.puts_object(call):
+                checksums.refuse_wrong(call.headers, call.body)
         except RequestError as error:
             return error_answer(error, protocol=_likely_protocol(request))
         answer = await self.pipeline.run(call)
@@ -130,6 +144,21 @@ class App:
             answer.status,
         )
         return answer
+
+
+def _raw(scope: Scope, headers: Headers, body: bytes | Body) -> RawRequest:
+    first = dict(reversed(headers))
+    raw_path: bytes = scope.get("raw_path") or scope["path"].encode()
+    return RawRequest(
+        method=scope["method"],
+        scheme=scope["scheme"],
+        host=first.get("host") or "localhost",
+        path=raw_path.partition(b"?")[0].decode("latin-1") or "/",
+        query=scope["query_string"].decode("latin-1"),
+        headers=headers,
+        first=first,
+        body=body,
+    )
 
 
 def _adding(send: Send, more: Headers) -> Send:
@@ -181,7 +210,14 @@ def _likely_protocol(request: RawRequest) -> str:
     return "rest-xml" if scope_of(request).signing in (None, "s3") else "rest-json"
 
 
-async def _send(send: Send, answer: Answer, more: Headers, *, method: str = "") -> None:
+async def _send(
+    send: Send,
+    answer: Answer,
+    more: Headers,
+    *,
+    method: str = "",
+    receive: wire.Receive | None = None,
+) -> None:
     headers = [
         (name.encode("latin-1"), value.encode("latin-1", "replace"))
         for name, value in (*answer.headers, *more)
@@ -195,4 +231,7 @@ async def _send(send: Send, answer: Answer, more: Headers, *, method: str = "") 
     headers.append((b"x-localstack", __version__.encode()))
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     body = b"" if method == "HEAD" or answer.status in (204, 304) else answer.body
-    await send({"type": "http.response.body", "body": body})
+    if isinstance(body, Body):
+        await downloads.send_body(send, body, receive)
+    else:
+        await send({"type": "http.response.body", "body": body})

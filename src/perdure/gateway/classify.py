@@ -20,6 +20,7 @@ from perdure.engine.dispatch import operation_name
 from perdure.engine.quirks.identity import known_account
 from perdure.engine.services import Service
 from perdure.errors import RequestError
+from perdure.persistence.body import Body
 
 ACCOUNT = re.compile(r"\d{12}")
 REGION = re.compile(r"[a-z]{2,}(-[a-z]+)+-\d+|global|aws-global")
@@ -75,7 +76,7 @@ class Scope:
 
 @dataclass(slots=True)
 class RawRequest:
-    """A request off the wire; header names in lower case, body whole."""
+    """A request off the wire; header names in lower case, body whole or in blobs."""
 
     method: str
     scheme: str
@@ -84,7 +85,7 @@ class RawRequest:
     query: str
     headers: Headers
     first: dict[str, str]
-    body: bytes
+    body: bytes | Body
 
 
 class Classifier:
@@ -282,7 +283,7 @@ def _between(text: str, start: str, end: str) -> str:
 
 def _form(request: RawRequest) -> dict[str, str]:
     """Form fields of query services, from body or query string."""
-    if request.first.get("content-type", "").startswith(FORM) and request.body:
+    if request.first.get("content-type", "").startswith(FORM) and isinstance(request.body, bytes):
         # Only the fields that classify; bodies can be large.
         head = request.body[: 1 << 16].decode("utf-8", "replace")
         return {k: v for k, v in parse_qsl(head) if k in FIELDS}

@@ -22,15 +22,17 @@ from perdure.engine.lock import ENGINE_LOCK
 from perdure.engine.recording import Lost
 from perdure.errors import ForeignTailError, PerdureError
 from perdure.gateway.recovery import Recovery, replay
+from perdure.persistence.blobs import BlobStore
 from perdure.persistence.checkpoint import Checkpointer
 from perdure.persistence.directory import Directory
-from perdure.persistence.journal import Journal
+from perdure.persistence.journal import SEGMENT_BYTES, Journal
 from perdure.persistence.keys import Lsn, StoreKey
+from perdure.persistence.lost import find_lost
 from perdure.persistence.manifest import NAME as MANIFEST
 from perdure.persistence.manifest import Manifest
 from perdure.persistence.record import MARK
 from perdure.persistence.segment import FOLDER
-from perdure.persistence.tail import Tail, read_tail
+from perdure.persistence.tail import Tail, cut_from, read_tail
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +54,7 @@ class Journaling:
         self.journal: Journal | None = None
         self._directory: Directory | None = None
         self._checkpointer: Checkpointer | None = None
+        self._blobs = BlobStore(None)
         self._tail: Tail | None = None
         # When ``is_due`` first saw that there are records behind the last cut; None = it
         # has not yet.
@@ -61,13 +64,13 @@ class Journaling:
 
     # ------------------------------------------------------------------ start
 
-    def open(self, directory: Directory, checkpointer: Checkpointer) -> None:
+    def open(self, directory: Directory, checkpointer: Checkpointer, blobs: BlobStore) -> None:
         """Look at the journal that is there; cut a torn tail.
 
         Raises:
             StateError: It is damaged, or of another engine; nothing is replayed.
         """
-        self._directory, self._checkpointer = directory, checkpointer
+        self._directory, self._checkpointer, self._blobs = directory, checkpointer, blobs
         self._tail = self._read_tail()
         self.recovery.verdict = self._tail.verdict
         if self._tail.torn is not None:
@@ -80,7 +83,8 @@ class Journaling:
 
     def _read_tail(self) -> Tail:
         directory, manifest = self._opened()
-        return read_tail(
+        assert self._checkpointer is not None
+        tail = read_tail(
             directory.path,
             cut=manifest.cut,
             instance=directory.origin[0],
@@ -88,6 +92,8 @@ class Journaling:
             known_durable=0 if manifest.segment is None else manifest.cut,
             files=directory.files,
         )
+        found = find_lost(tail, self._blobs, self._checkpointer.blobs)
+        return tail if found is None else cut_from(tail, *found, files=directory.files)
 
     def _opened(self) -> tuple[Directory, Manifest]:
         assert self._directory is not None
@@ -162,7 +168,9 @@ class Journaling:
             headroom_bytes=HEADROOM_BYTES,
             files=directory.files,
             on_failure=die,
+            before_sync=self._blobs.sync,
         )
+        self._blobs.headroom_bytes = HEADROOM_BYTES + SEGMENT_BYTES
         self.engine.record(self.journal, self.lost)
 
     def note(self, changed: set[StoreKey]) -> None:
@@ -218,6 +226,8 @@ class Journaling:
             self.journal.retire(cut)
             files = self._opened()[1].entries
             self.journal.headroom_bytes = max(HEADROOM_BYTES, sum(file.bytes for file in files))
+            # A body must not take the space of records that are acknowledged after it.
+            self._blobs.headroom_bytes = self.journal.headroom_bytes + SEGMENT_BYTES
 
     @property
     def _replay_seconds(self) -> float:

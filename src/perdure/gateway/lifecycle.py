@@ -31,6 +31,7 @@ from typing import Any
 from perdure import __version__
 from perdure.config import Config, LoadStrategy, SaveStrategy
 from perdure.engine import coverage
+from perdure.engine.bodies import BLOBS
 from perdure.engine.core import Engine, stores_by_state
 from perdure.engine.forked import ChildError, UndecidedError
 from perdure.engine.lock import ENGINE_LOCK
@@ -38,12 +39,14 @@ from perdure.engine.stores import QuarantinedError
 from perdure.errors import CaptureError, LoadError, NotRestoredError, PerdureError, StateError
 from perdure.gateway import cuts
 from perdure.gateway.journaling import Journaling, die
+from perdure.persistence.blobs import BlobStore
 from perdure.persistence.checkpoint import Checkpointer
 from perdure.persistence.directory import Directory, open_directory
 from perdure.persistence.files import Files
 from perdure.persistence.journal import Journal
 from perdure.persistence.keys import Lsn, StoreKey
 from perdure.persistence.statefile import Graph, Shares
+from perdure.persistence.sweeping import Sweeper
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +76,10 @@ class Lifecycle:
         self.failures: dict[StoreKey, str] = {}
         self._directory: Directory | None = None
         self._checkpointer: Checkpointer | None = None
+        # Where large bodies lie: of a server that keeps nothing, in a folder that goes with it.
+        self.blobs = BlobStore(None, self.files)
+        self._sweeper: Sweeper | None = None
+        self._unswept = ""
         # What each saved store shares; the engine reads it, saves update it.
         self._shares: dict[StoreKey, Shares] = {}
         self._saving = threading.Lock()
@@ -123,13 +130,16 @@ class Lifecycle:
         """
         path = self.config.state_dir
         if path is None:
+            BLOBS.store = self.blobs
             return
         self._directory = open_directory(path, files=self.files, version=__version__)
+        self.blobs = BLOBS.store = BlobStore(self._directory.path, self.files)
         try:
             self._checkpointer = Checkpointer(self._directory, self.engine.versions())
+            self._sweeper = Sweeper(self.blobs, self._checkpointer)
             # Without what belongs to no store nothing can be served right.
             self._checkpointer.read_process()
-            self._journaling.open(self._directory, self._checkpointer)
+            self._journaling.open(self._directory, self._checkpointer, self.blobs)
         except StateError:
             self._directory.close()
             raise
@@ -138,6 +148,7 @@ class Lifecycle:
         swept = self._directory.sweep(
             self.checkpointer.manifest, replayable=self._journaling.last_lsn
         )
+        self.blobs.clear_incoming()
         if swept:
             log.info("removed or set aside %d files of a save that did not finish", len(swept))
 
@@ -186,6 +197,7 @@ class Lifecycle:
     def close(self) -> None:
         """Save what the strategy says, and give the directory back."""
         if self._directory is None:
+            self.blobs.close()
             return
         self.finish_soon()
         try:
@@ -334,6 +346,8 @@ class Lifecycle:
                     self.engine.changed_again(taken.keys)
                 taken.discard()
                 return Saved([], taken.failed)
+            # No file may name what a power cut could take away.
+            self.blobs.sync()
             self._journaling.before_publish()
             if self._detached:
                 self._journaling.keep_tail()
@@ -355,7 +369,22 @@ class Lifecycle:
                     self._journaling.begin()
         self._follow_manifest()
         self._journaling.after_publish(cut.cut)
+        self._sweep_blobs(cut.cut)
         return Saved(written, taken.failed)
+
+    def _sweep_blobs(self, cut: Lsn) -> None:
+        """Remove bodies that the checkpoint has let go.  One that stays does no harm."""
+        assert self._sweeper is not None
+        try:
+            removed = self._sweeper.sweep(cut)
+        except StateError as error:
+            if self._unswept != str(error):
+                log.warning("no bodies are removed from blobs/: %s", error)
+            self._unswept = str(error)
+            return
+        self._unswept = ""
+        if removed:
+            log.debug("removed %d bodies that nothing refers to", len(removed))
 
     def _choose_cut(self) -> tuple[Lsn, Lsn | None]:
         """The cut of a checkpoint that captures now, and its segment.  Needs the engine lock.

@@ -205,7 +205,9 @@ def _kind(call: Call) -> tuple[str, str]:
 
 def _is_malformed(call: Call) -> bool:
     """Whether a call failed because its body is not the JSON object it should be."""
-    if not call.body or call.protocol not in ("json", "rest-json"):
+    if call.protocol not in ("json", "rest-json"):
+        return False
+    if not call.body or not isinstance(call.body, bytes):
         return False
     try:
         return not isinstance(json.loads(call.body), dict)

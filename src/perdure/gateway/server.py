@@ -125,6 +125,7 @@ class Server:
             self.pipeline,
             Internal(config, engine, lifecycle, self.stop, hooks),
             config.extra_cors_allowed_origins or frozenset(),
+            lifecycle.blobs,
         )
 
     def stop(self, action: str = "kill") -> None:

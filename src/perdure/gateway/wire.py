@@ -27,6 +27,8 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "::1", "localhost.localstack.cloud"})
 HEX = re.compile(rb"[0-9a-fA-F]{1,16}")
 CHUNK_LINE_BYTES_MAX = 4096
+TRAILERS_BYTES_MAX = 64 << 10
+CUT_SHORT = "a chunk is cut short"
 BODY_BYTES_MAX = 6 << 30  # S3 takes 5 GiB in one put
 CORS_METHODS = "HEAD,GET,PUT,POST,DELETE,OPTIONS,PATCH"
 CORS_HEADERS = (
@@ -50,7 +52,7 @@ async def read_body(receive: Receive, headers: dict[str, str]) -> bytes:
     """
     declared = headers.get("content-length", "0")
     if declared.isdigit() and int(declared) > BODY_BYTES_MAX:
-        raise _too_large()
+        raise too_large()
     parts = []
     received = 0
     while True:
@@ -61,13 +63,14 @@ async def read_body(receive: Receive, headers: dict[str, str]) -> bytes:
         if part:
             received += len(part)
             if received > BODY_BYTES_MAX:
-                raise _too_large()
+                raise too_large()
             parts.append(part)
         if not message.get("more_body", False):
             return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-def _too_large() -> RequestError:
+def too_large() -> RequestError:
+    """What to raise where no AWS service takes that much."""
     return RequestError(
         "EntityTooLarge",
         f"the request body exceeds {BODY_BYTES_MAX} bytes",
@@ -89,22 +92,76 @@ def undo_aws_chunked(body: bytes, headers: dict[str, str]) -> tuple[bytes, Heade
         RequestError: The chunks are malformed or do not add up to
             ``x-amz-decoded-content-length``.
     """
-    parts: list[bytes] = []
-    at = 0
-    while True:
-        line, at = _line(body, at)
-        size = _chunk_size(line)
-        if size == 0:
-            break
-        if at + size + 2 > len(body) or body[at + size : at + size + 2] != b"\r\n":
-            raise _malformed("a chunk is cut short")
-        parts.append(body[at : at + size])
-        at += size + 2
-    decoded = b"".join(parts)
+    chunks = Unchunker()
+    decoded = chunks.feed(body)
+    trailers = chunks.finish()
     expected = headers.get("x-amz-decoded-content-length", "")
     if expected.isdigit() and int(expected) != len(decoded):
-        raise _malformed(f"{len(decoded)} bytes where {expected} were declared")
-    return decoded, _trailers(body[at:])
+        raise other_length(len(decoded), expected)
+    return decoded, trailers
+
+
+class Unchunker:
+    """Takes a body's chunks as they arrive, and gives what is in them."""
+
+    def __init__(self) -> None:
+        # What cannot be told yet: the beginning of a line, or all trailers.
+        self._rest = b""
+        self._left = 0
+        self._read: Callable[[bytes, int], int] | None = self._line
+        self._parts: list[bytes] = []
+
+    def feed(self, data: bytes) -> bytes:
+        """The bytes of objects in the next bytes of the body.
+
+        Raises:
+            RequestError: They are no chunks.
+        """
+        data = self._rest + data if self._rest else data
+        at, before = 0, -1
+        while self._read is not None and at != before:
+            before = at
+            at = self._read(data, at)
+        self._rest = data[at:]
+        if len(self._rest) > TRAILERS_BYTES_MAX:
+            raise _malformed("what follows the last chunk does not end")
+        parts, self._parts = self._parts, []
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def finish(self) -> Headers:
+        """The trailing headers, at the end of the body; ``RequestError`` if it is cut."""
+        if self._read is not None:
+            is_line = self._read == self._line
+            raise _malformed("a chunk's size line does not end" if is_line else CUT_SHORT)
+        return _trailers(self._rest)
+
+    def _line(self, data: bytes, at: int) -> int:
+        end = data.find(b"\r\n", at, at + CHUNK_LINE_BYTES_MAX)
+        if end < 0:
+            if len(data) - at >= CHUNK_LINE_BYTES_MAX:
+                raise _malformed("a chunk's size line does not end")
+            return at
+        self._left = _chunk_size(data[at:end])
+        self._read = self._data if self._left else None
+        return end + 2
+
+    def _data(self, data: bytes, at: int) -> int:
+        part = data[at : at + self._left]
+        if part:
+            self._parts.append(part)
+            self._left -= len(part)
+        if self._left == 0:
+            self._read = self._end
+        return at + len(part)
+
+    def _end(self, data: bytes, at: int) -> int:
+        found = data[at : at + 2]
+        if found != b"\r\n"[: len(found)]:
+            raise _malformed(CUT_SHORT)
+        if len(found) < 2:  # noqa: PLR2004 - not both yet
+            return at
+        self._read = self._line
+        return at + 2
 
 
 def plain_headers(headers: Headers, trailers: Headers) -> Headers:
@@ -124,13 +181,6 @@ def plain_headers(headers: Headers, trailers: Headers) -> Headers:
     return kept + [(n, v) for n, v in trailers if n.startswith("x-amz-checksum-")]
 
 
-def _line(body: bytes, at: int) -> tuple[bytes, int]:
-    end = body.find(b"\r\n", at, at + CHUNK_LINE_BYTES_MAX)
-    if end < 0:
-        raise _malformed("a chunk's size line does not end")
-    return body[at:end], end + 2
-
-
 def _chunk_size(line: bytes) -> int:
     digits = line.split(b";", 1)[0].strip()
     # int() also takes signs, underscores and 0x.
@@ -146,6 +196,11 @@ def _trailers(rest: bytes) -> Headers:
         if colon:
             found.append((name.strip().lower().decode("latin-1"), value.strip().decode("latin-1")))
     return found
+
+
+def other_length(found: int, declared: str) -> RequestError:
+    """What to raise where a body is not as long as its client said."""
+    return _malformed(f"{found} bytes where {declared} were declared")
 
 
 def _malformed(what: str) -> RequestError:

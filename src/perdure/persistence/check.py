@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -20,10 +21,14 @@ from perdure.errors import (
     repair_hint,
 )
 from perdure.persistence import directory, manifest, statefile
+from perdure.persistence.blobs import Blob, BlobStore, file_of
 from perdure.persistence.checkpoint import verify_entry
 from perdure.persistence.files import read_file
+from perdure.persistence.lost import find_lost
 from perdure.persistence.manifest import Entry, Manifest
-from perdure.persistence.tail import Tail, read_tail
+from perdure.persistence.record import blobs_named
+from perdure.persistence.segment import FOLDER
+from perdure.persistence.tail import Tail, cut_from, read_tail
 from perdure.persistence.versions import refuse_newer
 
 
@@ -45,6 +50,7 @@ class Report:
         cut: Of the live checkpoint.
         stores: How many it holds.
         records: How many of the journal a start would replay.
+        blobs: How many bodies the stores and those records refer to.
         findings: What is damaged.
         notes: What is not, but worth knowing: a torn tail, which the next start cuts; a
             setting that the journal was written under, and this process has otherwise.
@@ -53,6 +59,7 @@ class Report:
     cut: int = 0
     stores: int = 0
     records: int = 0
+    blobs: int = 0
     findings: list[Finding] = field(default_factory=list)
     notes: list[Finding] = field(default_factory=list)
 
@@ -103,8 +110,9 @@ def check_directory(
     refuse_newer(path / manifest.NAME, live.written_by, running)
     report = Report(cut=live.cut, stores=len(live.stores))
     entries = [*live.entries, *([live.process] if live.process else [])]
+    named: dict[Blob, None] = {}
     for entry in entries:
-        _check_entry(path, entry, running, report)
+        named.update(dict.fromkeys(_check_entry(path, entry, running, report)))
     carried = {n for entry in entries for n in entry.shares.exports}
     for entry in entries:
         for number in sorted(entry.shares.imports - carried):
@@ -116,7 +124,11 @@ def check_directory(
                     repair_hint(path / entry.file),
                 )
             )
-    _check_journal(path, live, identity["instance"], (fingerprint, environment), report)
+    engine = (fingerprint, environment)
+    saved = {blob.name for blob in named}
+    behind = _check_journal(path, live, identity["instance"], engine, report, saved=saved)
+    named.update(dict.fromkeys(behind))
+    _check_blobs(path, list(named), report)
     return report
 
 
@@ -126,8 +138,11 @@ def _check_journal(
     instance: str,
     engine: tuple[Mapping[str, str] | None, Collection[str]],
     report: Report,
-) -> None:
-    """The verdict over the tail, as a start would give it."""
+    *,
+    saved: set[str],
+) -> list[Blob]:
+    """The verdict over the tail, as a start would give it; the blobs its records name."""
+    named: list[Blob] = []
     try:
         tail = read_tail(
             root,
@@ -136,11 +151,16 @@ def _check_journal(
             segment=live.segment,
             known_durable=live.cut if live.segment is not None else 0,
         )
-        report.records = tail.count
+        lost = find_lost(tail, BlobStore(root), lambda: saved)
+        if lost is not None:
+            tail = cut_from(tail, *lost, files=None)
+        report.records = tail.count if lost is None else lost[0].lsn - 1 - tail.cut
         if tail.torn is not None:
             hint = "start it: the next start keeps these bytes in quarantine/ and goes on"
             report.notes.append(Finding(tail.torn.segment, "torn", str(tail.torn), hint))
         _check_engine(tail, *engine, report)
+        for record in itertools.islice(tail.records(), report.records):
+            named += blobs_named(record.kind, record.payload, path=tail.path / FOLDER)
     except MissingSegmentError as error:
         report.findings.append(_finding(root, error.path, "missing", error))
     except ForeignSegmentError as error:
@@ -151,6 +171,19 @@ def _check_journal(
         report.findings.append(_finding(root, error.path, "newer", error))
     except CorruptionError as error:
         report.findings.append(_finding(root, error.path, "corrupt", error))
+    return named
+
+
+def _check_blobs(root: Path, named: list[Blob], report: Report) -> None:
+    """Read every body that is referred to: its hash says whether it is what was written."""
+    report.blobs = len(named)
+    store = BlobStore(root)
+    for blob in sorted(named):
+        try:
+            store.check(blob, content=True)
+        except CorruptionError as error:
+            verdict = "corrupt" if (root / file_of(blob.name)).exists() else "missing"
+            report.findings.append(_finding(root, error.path, verdict, error))
 
 
 def _check_engine(
@@ -178,7 +211,10 @@ def _finding(root: Path, path: Path, verdict: str, error: StateError) -> Finding
     return Finding(path.relative_to(root).as_posix(), verdict, str(error), error.hint)
 
 
-def _check_entry(root: Path, entry: Entry, running: Mapping[str, str], report: Report) -> None:
+def _check_entry(
+    root: Path, entry: Entry, running: Mapping[str, str], report: Report
+) -> tuple[Blob, ...]:
+    """Note what is wrong with a live file; the blobs it names."""
     path = root / entry.file
     try:
         data = read_file(path, what="state file")
@@ -194,3 +230,6 @@ def _check_entry(root: Path, entry: Entry, running: Mapping[str, str], report: R
         report.findings.append(Finding(entry.file, "newer", str(error), error.hint))
     except StateError as error:
         report.findings.append(Finding(entry.file, "unreadable", str(error), error.hint))
+    else:
+        return state.graph.blobs
+    return ()

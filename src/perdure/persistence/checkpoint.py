@@ -87,6 +87,8 @@ class Checkpointer:
         manifest_path = directory.path / manifests.NAME
         refuse_newer(manifest_path, self.manifest.written_by, self.running)
         self._attempted = self.manifest.cut
+        # By file: the blobs it names.  Files do not change.
+        self._blobs: dict[str, frozenset[str]] = {}
 
     @property
     def next_cut(self) -> Lsn:
@@ -204,6 +206,25 @@ class Checkpointer:
         for file in (*files, manifests.NAME):
             self.directory.keep_copy(file)
 
+    def blobs(self) -> set[str]:
+        """The names of all blobs that the live checkpoint refers to.
+
+        By one thread at a time, and not while something is published.
+
+        Raises:
+            CorruptionError: A live file cannot be read, so not all are known.
+            FormatVersionError: The same.
+        """
+        live = self.manifest.files()
+        self._blobs = {file: names for file, names in self._blobs.items() if file in live}
+        for file in sorted(live - self._blobs.keys()):
+            path = self.directory.path / file
+            try:
+                self._blobs[file] = frozenset(blob.name for blob in statefile.blobs_of(path))
+            except FileNotFoundError as error:
+                raise _missing(path, error) from error
+        return set().union(*self._blobs.values())
+
     def read(self, key: StoreKey) -> tuple[StateFile, Path]:
         """A store's live file, checked.
 
@@ -223,9 +244,7 @@ class Checkpointer:
         try:
             data = read_file(path, what="state file")
         except FileNotFoundError as error:
-            raise CorruptionError(
-                path, "state file", expected="a readable file", found=error.strerror
-            ) from error
+            raise _missing(path, error) from error
         state = statefile.decode(data, path=path)
         verify_entry(entry, state, data, path)
         refuse_newer(path, state.written_by, self.running)
@@ -268,6 +287,10 @@ class Checkpointer:
             except DurabilityError as error:
                 # The checkpoint is published; what is left is swept at the next start.
                 log.warning("superseded file stays: %s", error)
+
+
+def _missing(path: Path, error: OSError) -> CorruptionError:
+    return CorruptionError(path, "state file", expected="a readable file", found=error.strerror)
 
 
 def _is_changed(key: StoreKey, graph: Graph, old: Manifest) -> bool:

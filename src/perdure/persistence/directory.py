@@ -6,13 +6,15 @@
       manifest.json    the live checkpoint
       journal/         what was called since, in segments (``segment``, ``journal``, ``tail``)
       api_states/      one file per store, named by its cut
+      blobs/           bodies, by hash (``blobs``)
       quarantine/      what was set aside; never deleted
 
 Whatever goes wrong while opening leaves the disk as it was: a directory that holds
 something else is not touched, and what was created on the way is removed again.
 
 Nothing inside may be a symbolic link: through one, a save would write and the sweep
-delete outside.  The directory itself may be one, which its user set.
+delete outside.  The directory itself may be one, which its user set.  Blobs are not looked
+at one by one, as there may be many; a link among them is not followed when it is opened.
 """
 
 from __future__ import annotations
@@ -43,6 +45,7 @@ from perdure.errors import (
     UnusableDirectoryError,
 )
 from perdure.persistence import fields
+from perdure.persistence.blobs import FOLDER as BLOBS
 from perdure.persistence.fields import Fields
 from perdure.persistence.files import CAUTIOUS, TEMPORARY, Files, kind_of, read_file
 from perdure.persistence.keys import Lsn
@@ -65,7 +68,7 @@ _INSTANCE = re.compile(r"[0-9a-f]{32}")
 # What a volume may hold before Perdure's first start.
 INDIFFERENT = {"lost+found", ".gitkeep", ".gitignore", ".DS_Store", LOCK}
 # What only Perdure puts side by side: enough to know a directory of ours by that lost its identity.
-OWN = {LOCK, MANIFEST, JOURNAL, STATES, QUARANTINE}
+OWN = {LOCK, MANIFEST, JOURNAL, STATES, QUARANTINE, BLOBS}
 # What LocalStack leaves in its volume, by era; the first that is there names it to users.
 LOCALSTACK = {
     "recorded_api_calls.json": "a LocalStack 0.x volume (recorded_api_calls.json, which "
@@ -284,6 +287,8 @@ def refuse_links(path: Path) -> None:
         if Path(folder) == path:
             # lost+found and the like are never entered, and may be root's.
             folders[:] = [name for name in folders if name not in INDIFFERENT]
+        if Path(folder) == path / BLOBS:
+            folders[:] = []
 
 
 def _cannot_look(error: OSError) -> None:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -52,7 +52,7 @@ def read_file(path: Path, *, what: str, bytes_max: int | None = None) -> bytes:
         return file.read()
 
 
-def read_chunks(path: Path, *, what: str) -> Iterator[bytes]:
+def read_chunks(path: Path, *, what: str) -> Generator[bytes, None, None]:
     """The content of a file of any size, by and by; raises as ``read_file``."""
     with _open_regular(path, what, None) as file:
         while data := file.read(CHUNK):

@@ -94,13 +94,14 @@ class Journal:
         files: Files,
         on_failure: Callable[[DurabilityError], object],
         clock: Callable[[], float],
+        before_sync: Callable[[], object],
     ) -> None:
         """Use ``open``."""
         self.appended_lsn = Lsn(next_lsn - 1)
         self.segment_bytes = segment_bytes
         self._folder, self._instance, self._fingerprint = folder, instance, dict(fingerprint)
         self._sync, self._interval, self._clock = sync, interval, clock
-        self._files, self._on_failure = files, on_failure
+        self._files, self._on_failure, self._before_sync = files, on_failure, before_sync
         self._durable = Durable(self.appended_lsn)
         self._spare = Spare(folder, files, segment_bytes, headroom_bytes)
         self._syncing = threading.Lock()
@@ -131,6 +132,7 @@ class Journal:
         on_failure: Callable[[DurabilityError], object] = lambda _: None,
         clock: Callable[[], float] = monotonic,
         start: bool = True,
+        before_sync: Callable[[], object] = lambda: None,
     ) -> Journal:
         """Start a new segment behind a tail.
 
@@ -146,6 +148,8 @@ class Journal:
             on_failure: Called once, from whichever thread met it.
             clock: Seconds; only differences count.
             start: Whether to start the thread; without it, ``tend`` is the caller's.
+            before_sync: Makes durable what records name, such as blobs, before they are;
+                may raise DurabilityError.  From whichever thread syncs.
 
         Raises:
             DurabilityError: No segment could be made; the tail is as it was.
@@ -169,6 +173,7 @@ class Journal:
             files=files or Files(),
             on_failure=on_failure,
             clock=clock,
+            before_sync=before_sync,
         )
         try:
             journal._begin(after)
@@ -366,6 +371,7 @@ class Journal:
 
     def _begin(self, after: Tail) -> None:
         self._files.make_folder(self._folder, what="journal")
+        self._before_sync()
         # The process before may have died with records that only the page cache has.  From
         # here on they count as durable, and the SEAL below says so.
         for live in after.segments:
@@ -444,6 +450,8 @@ class Journal:
             segment.close()
         if target == self._durable.lsn and not is_unnamed:
             return
+        # Behind the look at what is appended: what those records name was written before them.
+        self._before_sync()
         for segment in (*unsealed, active):
             segment.sync()
         if is_unnamed:

@@ -26,6 +26,7 @@ from typing import Any
 
 from perdure.errors import CorruptionError, HostileStateError, LoadError, PerdureError
 from perdure.persistence import wire
+from perdure.persistence.body import BodyFile
 from perdure.persistence.keys import ExportId, StoreKey
 from perdure.persistence.memory import bounded
 from perdure.persistence.policy import (
@@ -292,7 +293,17 @@ class Reader:
         except KeyError as error:
             reason = f"nothing special is called {name!r} ({self._who()})"
             raise LoadError(f"in {self._path.name}", reason[:400]) from error
-        return row.make(*arguments)
+        made = row.make(*arguments)
+        if type(made) is BodyFile and not made.closed:
+            self._check_named(made)
+        return made
+
+    def _check_named(self, made: BodyFile) -> None:
+        """Whoever sweeps goes by headers, so a payload has no other blobs."""
+        assert self._state is not None
+        unnamed = sorted(set(made.body.blobs) - set(self._state.graph.blobs))
+        if unnamed:
+            raise HostileStateError(self._path, f"the blob {unnamed[0].name}, not in its header")
 
     def _factory(self, name: str) -> Any:
         return collections.defaultdict(self._factory_named(name))

@@ -9,8 +9,8 @@ A payload is a length, a JSON object of that length, and bytes it gives the leng
     byte  size  field                              (integers little-endian)
     0     4     length n of the description, bytes
     4     n     description, JSON
-    4+n   ...   CALL: the body, then each door's bytes; IMAGES: each state file, the
-                process state last; nothing behind them
+    4+n   ...   CALL: the body, unless blobs hold it, then each door's bytes; IMAGES:
+                each state file, the process state last; nothing behind them
 
 Normative text: docs/on-disk-format.md, 7.
 """
@@ -28,13 +28,16 @@ from typing import Any, NamedTuple
 import orjson
 
 from perdure.errors import CorruptionError, StateError
-from perdure.persistence import fields
+from perdure.persistence import fields, statefile
+from perdure.persistence.blobs import Blob
 from perdure.persistence.fields import Fields
 from perdure.persistence.keys import StoreKey
 
 CALL, IMAGES, MARK = 1, 2, 3
 LENGTH = struct.Struct("<I")
 DESCRIPTION_BYTES_MAX = 16 << 20
+FIELD = b'"blobs"'
+MD5 = re.compile(r"[0-9a-f]{32}")
 SEED = re.compile(r"[0-9a-f]{16}")
 
 
@@ -44,21 +47,24 @@ class CallRecord(NamedTuple):
     Attributes:
         request: What the gateway made of the request; all texts, but for ``headers``,
             a list of pairs, and ``form``, a bool.
-        body: Whole, de-chunked.
+        body: Whole, de-chunked; or the blobs it is made of, at least one.
         clock_us: The pinned time, microseconds since 1970, UTC.
         seed: The pinned seed of all randomness, 64 bits.
         may_park: Whether a poll that found nothing was to raise instead of answer.
         doors: Name and bytes of what came in through each door, in order.
         answer: Digest of the answer, or what stands for an error.
+        md5: Of a body in one blob, hex, for the ETag; None = to be computed.  A wrong one
+            is a divergence, as the answer shows it.
     """
 
     request: dict[str, Any]
-    body: bytes
+    body: bytes | tuple[Blob, ...]
     clock_us: int
     seed: int
     may_park: bool
     doors: tuple[tuple[str, bytes], ...]
     answer: str
+    md5: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +90,19 @@ class ImagesRecord:
 
 def encode_call(record: CallRecord) -> Sequence[bytes]:
     """The payload, in parts; their sum is what ``decode_call`` reads."""
+    body = record.body
+    in_record = body if isinstance(body, bytes) else b""
+    # Never both: a reader that knows no blobs must not take the body for empty.
+    where: dict[str, Any]
+    if isinstance(body, bytes):
+        where = {"body": len(body)}
+    else:
+        where = {"blobs": [[blob.name, blob.size] for blob in body]}
+    if record.md5 is not None:
+        where["md5"] = record.md5
     description = {
         "request": record.request,
-        "body": len(record.body),
+        **where,
         "clock_us": record.clock_us,
         # JSON's numbers hold 53 bits elsewhere; a text is exact for every reader.
         "seed": f"{record.seed:016x}",
@@ -95,8 +111,8 @@ def encode_call(record: CallRecord) -> Sequence[bytes]:
         "answer": record.answer,
     }
     if not record.doors:
-        return _described(description), record.body
-    return (_described(description), record.body, *(data for _, data in record.doors))
+        return _described(description), in_record
+    return (_described(description), in_record, *(data for _, data in record.doors))
 
 
 def decode_call(payload: bytes, *, path: Path) -> CallRecord:
@@ -128,6 +144,24 @@ def decode_images(payload: bytes, *, path: Path) -> ImagesRecord:
     return fields.decode(
         text, path, "images", lambda found: _images(found, _Parts(payload, at, path))
     )
+
+
+def blobs_named(kind: int, payload: bytes, *, path: Path) -> tuple[Blob, ...]:
+    """The blobs a record refers to, of its body or of the stores in it.
+
+    Raises:
+        CorruptionError, FormatVersionError: Of a record that names some, as its decoder.
+    """
+    if FIELD not in payload:
+        return ()  # spares taking apart what all but a few records are
+    if kind == CALL:
+        body = decode_call(payload, path=path).body
+        return () if isinstance(body, bytes) else body
+    if kind == IMAGES:
+        stores = decode_images(payload, path=path).stores
+        images = [statefile.decode(data, path=path).graph.blobs for _, data in stores]
+        return tuple(blob for blobs in images for blob in blobs)
+    return ()
 
 
 class _Parts:
@@ -176,7 +210,11 @@ def _description(payload: bytes, path: Path) -> tuple[bytes, int]:
 
 def _call(found: Fields, parts: _Parts) -> CallRecord:
     request = _request(found.inner("request"))
-    body = parts.take(found.integer("body"))
+    body: bytes | tuple[Blob, ...] = statefile.blobs_in(found)
+    if not body:
+        body = parts.take(found.integer("body"))
+    elif "body" in found.values:
+        raise found.refusal("body", "nothing beside blobs", found.values["body"])
     doors = tuple((name, parts.take(size)) for name, size in _sized(found, "doors"))
     parts.end()
     return CallRecord(
@@ -187,6 +225,7 @@ def _call(found: Fields, parts: _Parts) -> CallRecord:
         may_park=_flag(found, "may_park"),
         doors=doors,
         answer=found.encodable("answer"),
+        md5=_md5(found) if "md5" in found.values else None,
     )
 
 
@@ -245,6 +284,13 @@ def _flag(found: Fields, name: str) -> bool:
     if not isinstance(value, bool):
         raise found.refusal(name, "true or false", value)
     return value
+
+
+def _md5(found: Fields) -> str:
+    text = found.text("md5")
+    if not MD5.fullmatch(text):
+        raise found.refusal("md5", "32 hex digits", text)
+    return text
 
 
 def _seed(found: Fields) -> int:

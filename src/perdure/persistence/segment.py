@@ -110,6 +110,8 @@ class Record(NamedTuple):
     """One record as it stands in a segment.
 
     ``payload`` is empty where only frames were asked for; ``crc`` is the header's.
+    ``durable`` is the last LSN that was durable when the record was appended, as far as
+    it says; 0 = it does not.
     """
 
     lsn: Lsn
@@ -117,6 +119,7 @@ class Record(NamedTuple):
     payload: bytes
     offset: int
     crc: int
+    durable: int = 0
 
 
 class Flaw(NamedTuple):
@@ -337,7 +340,7 @@ class SegmentReader:
                     continue
                 at = index * FRAME_BYTES
                 if zlib.crc32(chunk[at : at + RECORD.size], self.seed) == own:
-                    return Record(Lsn(found), kind, b"", start + at, own)
+                    return Record(Lsn(found), kind, b"", start + at, own, found - behind)
             start += len(chunk)
         return None
 
@@ -379,7 +382,8 @@ class SegmentReader:
         payload, computed = self._payload(length, size - FRAME_BYTES, with_payload=with_payload)
         if computed != crc:
             return self._flaw(offset, "payload CRC", _hex(crc), _hex(computed), lsn)
-        return Record(lsn, kind, payload, offset, own), size
+        durable = found - behind if behind < UNKNOWN else 0
+        return Record(lsn, kind, payload, offset, own, durable), size
 
     def _payload(self, length: int, padded: int, *, with_payload: bool) -> tuple[bytes, int]:
         if with_payload:

@@ -12,7 +12,8 @@
 The header names the store, its cut, who wrote it, every class the payload may
 build with the attributes its objects have, what they lack, and the stores and
 objects it shares.  It is checked before a byte of the
-payload is looked at.  The payload is the codec's, compressed with zstd unless
+payload is looked at.  It names the blobs the payload refers to as well, so that a sweep
+need not unpack it.  The payload is the codec's, compressed with zstd unless
 that would shrink it more than ``RATIO_MAX`` times: so a reader can refuse a
 small file that promises terabytes without refusing anything Perdure writes.
 
@@ -25,6 +26,7 @@ import json
 import struct
 import zlib
 from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
@@ -34,7 +36,9 @@ import zstandard
 
 from perdure.errors import CorruptionError, FormatVersionError
 from perdure.persistence import fields
+from perdure.persistence.blobs import NAME, Blob
 from perdure.persistence.fields import Fields
+from perdure.persistence.files import read_chunks
 from perdure.persistence.keys import ExportId, Lsn, StoreKey
 
 MAGIC = b"PRDSTATE"
@@ -89,12 +93,14 @@ class Graph:
 
     ``incomplete`` names attributes (``Class.attribute``) that objects in here lack,
     since they were written by an older engine and nothing says what they would be.
+    ``blobs`` are those its bodies are made of, in order of their names.
     """
 
     payload: bytes
     classes: tuple[ClassRow, ...]
     shares: Shares = field(default_factory=Shares)
     incomplete: tuple[str, ...] = ()
+    blobs: tuple[Blob, ...] = ()
 
     @property
     def digest(self) -> str:
@@ -132,6 +138,7 @@ def encode(state: StateFile) -> bytes:
             "classes": [_class_out(*row) for row in state.graph.classes],
             "incomplete": list(state.graph.incomplete),
             "shares": _shares_out(state.graph.shares),
+            **({"blobs": [list(blob) for blob in state.graph.blobs]} if state.graph.blobs else {}),
             "payload": {
                 "packing": packing,
                 "stored": len(stored),
@@ -160,6 +167,23 @@ def decode(data: bytes, *, path: Path) -> StateFile:
     return fields.decode(text, path, "header", lambda header: _state(header, data[at:]))
 
 
+def blobs_of(path: Path) -> tuple[Blob, ...]:
+    """The blobs a state file names, by its header alone.
+
+    Raises:
+        FileNotFoundError: There is none.
+        CorruptionError, FormatVersionError: As ``decode``, of the header.
+    """
+    data = b""
+    with closing(read_chunks(path, what="state file")) as chunks:
+        for chunk in chunks:
+            data += chunk
+            if len(data) >= HEADER_AT and len(data) - HEADER_AT >= PREFIX.unpack_from(data)[2]:
+                break
+    text, _ = _header(data, path)
+    return fields.decode(text, path, "header", blobs_in)
+
+
 def _state(header: Fields, stored: bytes) -> StateFile:
     path, payload = header.path, header.inner("payload")
     _expect(path, "payload length", payload.integer("stored"), len(stored))
@@ -175,6 +199,7 @@ def _state(header: Fields, stored: bytes) -> StateFile:
             tuple(_class_in(header, row) for row in header.items("classes")),
             shares_in(header.inner("shares")),
             _names_in(header, "incomplete", header.items("incomplete")),
+            blobs_in(header),
         ),
     )
 
@@ -237,6 +262,20 @@ def shares_in(row: Fields) -> Shares:
         frozenset(map(ExportId, row.integers("imports"))),
         frozenset(map(ExportId, row.integers("exports"))),
     )
+
+
+def blobs_in(row: Fields) -> tuple[Blob, ...]:
+    """``blobs``, as headers and records have it; a file from before there were any has none."""
+    if "blobs" not in row.values:
+        return ()
+    found = row.items("blobs")
+    for blob in found:
+        if not isinstance(blob, list) or [type(part) for part in blob] != [str, int]:
+            raise row.refusal("blobs", "a list of [name, size]", found)
+        # A name becomes part of a path, and nothing else may.
+        if not NAME.fullmatch(blob[0]) or blob[1] < 0:
+            raise row.refusal("blobs", "names of 64 hex digits, and sizes", blob[0])
+    return tuple(Blob(*blob) for blob in found)
 
 
 def _class_out(module: str, name: str, attributes: Iterable[str] = ()) -> list[Any]:

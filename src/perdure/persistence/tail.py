@@ -4,9 +4,9 @@ Segments whose records all lie before the cut are not looked at; the others must
 follow each other without a gap, each linked to the one before.  The verdict:
 
     clean                 the records end where zeros begin
-    torn                  what a crash leaves: the record at x is not whole, and nothing
-                          proves that it was durable; x and all behind it is kept aside
-                          in quarantine/ and cut
+    torn                  what a crash leaves: the record at x is not whole, or a blob it
+                          names is not (``lost``), and nothing proves that it was durable;
+                          x and all behind it is kept aside in quarantine/ and cut
     CorruptRecordError    the same, but x was durable
     MissingSegmentError   a segment that was durable is not there
     ForeignSegmentError · FormatVersionError · CorruptionError
@@ -205,6 +205,38 @@ def read_tail(
         kept = _repair(files, path, scan.paths[index:], offset=flaw.offset, bytes_=scan.torn_bytes)
         torn = replace(torn, kept=tuple(kept))
     return replace(tail, torn=torn)
+
+
+def cut_from(tail: Tail, record: Record, lost: CorruptionError, *, files: Files | None) -> Tail:
+    """Take a record that never was durable, and all behind it, for a torn tail.
+
+    Args:
+        tail: What ``read_tail`` found.
+        record: One of its records, of which a power cut has taken what it names.
+        lost: What is missing of it.
+        files: As for ``read_tail``.
+
+    Raises:
+        DurabilityError: The torn tail could not be kept or cut.
+
+    Durability:
+        As for ``read_tail``.
+    """
+    index = next(i for i, live in enumerate(tail.segments) if record.lsn < live.end.next_lsn)
+    scan = _Scan(tail.path / FOLDER, tail.instance, None, 0)
+    scan.paths = [live.path for live in tail.segments]
+    flaw = Flaw(record.offset, record.lsn, f"{lost.path}", lost.expected, lost.found)
+    torn = scan.describe(index, flaw)
+    before = tail.torn
+    if before is not None:
+        torn = replace(torn, bytes=torn.bytes + before.bytes, kept=before.kept)
+    if files is None:
+        return replace(tail, torn=torn)
+    kept = _repair(
+        files, tail.path, scan.paths[index:], offset=record.offset, bytes_=scan.torn_bytes
+    )
+    rest = read_tail(tail.path, cut=tail.cut, instance=tail.instance)
+    return replace(rest, torn=replace(torn, kept=(*kept, *torn.kept)))
 
 
 def segments_of(path: Path) -> list[Path]:

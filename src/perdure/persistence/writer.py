@@ -25,6 +25,8 @@ from typing import Any
 
 from perdure.errors import CaptureError
 from perdure.persistence import wire
+from perdure.persistence.blobs import BLOBS_PER_STORE_MAX, Blob
+from perdure.persistence.body import BodyFile
 from perdure.persistence.keys import ExportId, StoreKey
 from perdure.persistence.paths import find_path
 from perdure.persistence.policy import FACTORY_NAMES, INERT, Exports, Policy, Special
@@ -103,6 +105,7 @@ class Writer:
         self.stores: set[StoreKey] = set()
         self.imported: set[ExportId] = set()
         self.exported: set[ExportId] = set()
+        self.blobs: set[Blob] = set()
         self._memo: Any = None
         # Classes of the store's own service, whose objects may be shared.
         self.own: set[type] = set()
@@ -133,7 +136,8 @@ class Writer:
             for cls, index in self.classes.items()
         )
         shares = Shares(frozenset(self.stores), frozenset(self.imported), frozenset(self.exported))
-        return Graph(payload, classes, shares, tuple(self.policy.incomplete(self.key)))
+        incomplete = tuple(self.policy.incomplete(self.key))
+        return Graph(payload, classes, shares, incomplete, tuple(sorted(self.blobs)))
 
     def own_objects(self) -> list[Any]:
         """The written objects that another store of the same service might hold too."""
@@ -186,7 +190,7 @@ class _Reducers(dict[type, Reducer]):
         if (identify := policy.pointer_for(cls)) is not None:
             return self.pointer(identify)
         if (special := policy.special_for(cls)) is not None:
-            return _special(special)
+            return self.special(special)
         if cls in INERT_TYPES:
             return _inert(cls)
         if cls is collections.defaultdict:
@@ -209,6 +213,23 @@ class _Reducers(dict[type, Reducer]):
             if store is not None and store != self.writer.key:
                 self.writer.stores.add(store)
             return wire.perdure_pointer, parts
+
+        return reduce
+
+    def special(self, special: Special) -> Reducer:
+        """A type that needs a hand; a value it cannot take is refused by name."""
+        blobs = self.writer.blobs
+
+        def reduce(value: Any) -> Any:
+            try:
+                arguments = special.take(value)
+            except LookupError as error:
+                raise _Refused(value, str(error)) from error
+            if type(value) is BodyFile and not value.closed:
+                blobs.update(value.body.blobs)
+                if len(blobs) > BLOBS_PER_STORE_MAX:
+                    raise _Refused(value, f"the store has more than {BLOBS_PER_STORE_MAX} blobs")
+            return wire.perdure_special, (special.name, *arguments)
 
         return reduce
 
@@ -400,18 +421,6 @@ _BARE: dict[type, Callable[[Any], Any]] = {
     int: int.__int__,
     float: float.__float__,
 }
-
-
-def _special(special: Special) -> Reducer:
-    """A type that needs a hand; a value it cannot take is refused by name."""
-
-    def reduce(value: Any) -> Any:
-        try:
-            return wire.perdure_special, (special.name, *special.take(value))
-        except LookupError as error:
-            raise _Refused(value, str(error)) from error
-
-    return reduce
 
 
 def _inert(cls: type) -> Reducer:

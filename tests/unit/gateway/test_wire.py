@@ -11,6 +11,7 @@ from perdure.errors import RequestError
 from perdure.gateway import wire
 from perdure.gateway.wire import (
     DisconnectedError,
+    Unchunker,
     cors_headers,
     is_aws_chunked,
     plain_headers,
@@ -168,3 +169,24 @@ def test_origins_the_user_named_are_allowed() -> None:
     assert cors_headers({"origin": "https://App.example"}, [], trusted)
     assert cors_headers({"origin": "https://other.example"}, [], trusted) == []
     assert cors_headers({"origin": "https://other.example"}, [], frozenset({"*"}))
+
+
+@pytest.mark.parametrize("piece", [1, 2, 3, 7, 64, 10_000])
+def test_chunks_may_arrive_in_any_pieces(piece: int) -> None:
+    """However a body is cut on its way, what is in its chunks is the same."""
+    trailers = b"x-amz-checksum-crc32:AAAAAA==\r\n"
+    body = chunked(b"hello", b"\r\n0\r\n", b"x" * 300, signature=SIGNATURE, trailers=trailers)
+    chunks = Unchunker()
+    found = b"".join(chunks.feed(body[at : at + piece]) for at in range(0, len(body), piece))
+
+    assert found == b"hello\r\n0\r\n" + b"x" * 300
+    assert chunks.finish() == [("x-amz-checksum-crc32", "AAAAAA==")]
+
+
+def test_trailers_without_end_are_refused() -> None:
+    """What follows the last chunk is not kept however long it grows."""
+    chunks = Unchunker()
+    chunks.feed(b"0\r\n")
+    with pytest.raises(RequestError, match="does not end"):
+        for _ in range(100):
+            chunks.feed(b"x" * 1000)

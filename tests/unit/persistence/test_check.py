@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from tests.unit.persistence import plain_journal
 from tests.unit.persistence.plain_checkpoint import cut, files_below, graph, key, opened
+from tests.unit.persistence.test_record import CALL
 
 from perdure.errors import (
     CorruptionError,
@@ -18,12 +19,15 @@ from perdure.errors import (
     StateError,
     UnusableDirectoryError,
 )
+from perdure.persistence import blobs
 from perdure.persistence import manifest as manifests
+from perdure.persistence import record as records
+from perdure.persistence.blobs import BlobStore
 from perdure.persistence.check import check_directory
 from perdure.persistence.directory import read_identity
 from perdure.persistence.files import Files
 from perdure.persistence.keys import ExportId, Lsn
-from perdure.persistence.statefile import Shares
+from perdure.persistence.statefile import Graph, Shares
 from perdure.persistence.tail import read_tail, segments_of
 
 
@@ -238,3 +242,76 @@ def test_another_setting_of_this_shell_is_a_note(
 
     assert report.verdict == verdict
     assert [note.verdict for note in report.notes] == ["settings"] * bool(differing)
+
+
+BLOB_DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
+    "gone": (lambda p: p.unlink(), "missing"),
+    "cut": (lambda p: p.write_bytes(b"bod"), "corrupt"),
+    "flipped": (lambda p: p.write_bytes(b"bodY"), "corrupt"),
+    "a folder": (lambda p: (p.unlink(), p.mkdir()), "corrupt"),
+}
+
+
+@pytest.mark.parametrize(("damage", "verdict"), BLOB_DAMAGE.values(), ids=BLOB_DAMAGE.keys())
+@pytest.mark.parametrize("place", ["state file", "record"])
+def test_a_damaged_body_is_found(
+    tmp_path: Path, place: str, damage: Callable[[Path], object], verdict: str
+) -> None:
+    """A body that a live file or a record of the tail names is read, and compared by its hash."""
+    live = opened(tmp_path)
+    store = BlobStore(tmp_path)
+    writer = store.begin()
+    writer.write(b"body")
+    blob = writer.commit()
+    named = Graph(graph(1).payload, (), blobs=(blob,)) if place == "state file" else graph(1)
+    live.publish(cut(1, {"s3": named}))
+    instance = live.directory.origin[0]
+    live.directory.close()
+    if place == "record":
+        journal = plain_journal.opened(
+            tmp_path,
+            cut=Lsn(1),
+            after=read_tail(tmp_path, cut=Lsn(1), instance=instance),
+        )
+        journal.append(records.CALL, records.encode_call(CALL._replace(body=(blob,))))
+        journal.sync_now()
+        # It says that the one before was durable.
+        journal.append(records.MARK, ())
+        journal.close()
+    report = check_directory(tmp_path)
+    assert (report.verdict, report.blobs) == ("clean", 1)
+
+    damage(tmp_path / blobs.file_of(blob.name))
+    report = check_directory(tmp_path)
+    assert report.verdict == "damaged"
+    assert [(f.path, f.verdict) for f in report.findings] == [(blobs.file_of(blob.name), verdict)]
+    assert "backup" in report.findings[0].hint
+
+
+@pytest.mark.parametrize("damage", [d for d, _ in BLOB_DAMAGE.values()], ids=BLOB_DAMAGE.keys())
+def test_a_body_that_never_was_durable_is_a_torn_tail(
+    tmp_path: Path, damage: Callable[[Path], object]
+) -> None:
+    """What a power cut takes of a body before it was synced is no damage: its record is cut."""
+    live = opened(tmp_path)
+    store = BlobStore(tmp_path)
+    instance = live.directory.origin[0]
+    live.directory.close()
+    tail = read_tail(tmp_path, cut=Lsn(0), instance=instance)
+    journal = plain_journal.opened(tmp_path, after=tail)
+    named = []
+    for content in (b"one", b"two", b"three"):
+        writer = store.begin()
+        writer.write(content)
+        named.append(writer.commit())
+        call = records.encode_call(CALL._replace(body=(named[-1],)))
+        journal.append(records.CALL, call)
+        if content == b"one":
+            journal.sync_now()
+    plain_journal.leave(journal)
+    damage(tmp_path / blobs.file_of(named[1].name))
+    report = check_directory(tmp_path)
+
+    assert (report.verdict, report.records, report.blobs) == ("torn", 1, 1)
+    assert [note.verdict for note in report.notes] == ["torn"]
+    assert named[1].name in report.notes[0].reason

@@ -655,3 +655,45 @@ def test_no_spare_is_made_while_one_becomes_a_segment(tmp_path: Path) -> None:
     journal.close()
     assert looking
     assert payloads(tail(tmp_path)) == expected(range(1, 101))
+
+
+def test_what_records_name_is_durable_before_them(tmp_path: Path) -> None:
+    """Whatever syncs the journal first calls what makes blobs durable, with all appended."""
+    files = FaultyFiles()
+    seen: list[int] = []
+    journal = opened(
+        tmp_path,
+        files=files,
+        before_sync=lambda: seen.append(len(files.steps)),
+    )
+    assert seen, "a start makes durable what the process before left in the page cache"
+    seen.clear()
+    write(journal, 3)
+    journal.sync_now()
+    first = next(i for i, s in enumerate(files.steps) if s.name == "journal.fsync" and i >= seen[0])
+    assert len(seen) == 1
+    assert first >= seen[0]
+    journal.sync_now()
+    assert len(seen) == 1, "nothing was appended"
+    write(journal, 1)
+    journal.close()
+    assert len(seen) == 2
+
+
+def test_a_blob_that_cannot_be_synced_ends_the_journal(tmp_path: Path) -> None:
+    """A record never becomes durable without what it names."""
+
+    def refuse() -> None:
+        if journal_is_open:
+            raise DurabilityError(tmp_path, "blob.fsync", "broken")
+
+    journal_is_open = False
+    failures: list[DurabilityError] = []
+    journal = opened(tmp_path, before_sync=refuse, on_failure=failures.append)
+    journal_is_open = True
+    write(journal, 1)
+    with pytest.raises(DurabilityError, match="broken"):
+        journal.sync_now()
+    assert len(failures) == 1
+    assert journal.durable_lsn == 0
+    leave(journal)

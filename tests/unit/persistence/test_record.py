@@ -11,8 +11,11 @@ import pytest
 
 from perdure.errors import CorruptionError
 from perdure.persistence import record as records
-from perdure.persistence.keys import StoreKey
+from perdure.persistence import statefile
+from perdure.persistence.blobs import Blob
+from perdure.persistence.keys import Lsn, StoreKey
 from perdure.persistence.record import CallRecord, ImagesRecord
+from perdure.persistence.statefile import Graph, StateFile
 
 PATH = Path("journal/1.wal")
 KEY = StoreKey("sqs", "000000000000", "us-east-1")
@@ -160,3 +163,84 @@ def test_a_field_of_images_of_another_type_is_refused(name: str, value: object) 
         records.decode_images(
             len(text).to_bytes(4, "little") + text + payload[4 + size :], path=PATH
         )
+
+
+BLOBS = (Blob("ab" * 32, 300_000), Blob("cd" * 32, 1))
+
+
+def test_a_body_in_blobs_is_named_and_not_held() -> None:
+    """A record of a large body holds the names, no bytes, and no length that says it is empty."""
+    record = CALL._replace(body=BLOBS)
+    payload = whole(records.encode_call(record))
+
+    assert records.decode_call(payload, path=PATH) == record
+    assert b'"body"' not in payload
+    assert records.blobs_named(records.CALL, payload, path=PATH) == BLOBS
+    assert records.blobs_named(records.CALL, whole(records.encode_call(CALL)), path=PATH) == ()
+    named_in_text = CALL._replace(body=b'{"blobs": 1}')
+    payload = whole(records.encode_call(named_in_text))
+    assert records.blobs_named(records.CALL, payload, path=PATH) == ()
+    assert records.blobs_named(records.MARK, b'"blobs"', path=PATH) == ()
+
+
+def test_blobs_of_after_images_are_those_of_their_state_files() -> None:
+    """A record of after-images names the blobs of every store in it."""
+    graphs = [Graph(b"x", (), blobs=(blob,)) for blob in BLOBS]
+    stores = tuple((KEY, statefile.encode(StateFile(KEY, Lsn(0), {}, graph))) for graph in graphs)
+    payload = whole(records.encode_images(replace(IMAGES, stores=stores)))
+
+    assert records.blobs_named(records.IMAGES, payload, path=PATH) == BLOBS
+
+
+@pytest.mark.parametrize(
+    "blobs",
+    [
+        "x",
+        [3],
+        [["ab" * 32]],
+        [["../" + "a" * 61, 1]],
+        [["AB" * 32, 1]],
+        [["ab" * 32, -1]],
+        [["ab" * 32, True]],
+        [["ab" * 32, 1, 2]],
+        [["ab" * 32 + "\n", 1]],
+    ],
+)
+def test_a_malformed_blob_is_refused(blobs: Any) -> None:
+    """A stranger's record cannot name a path."""
+    record = CALL._replace(body=BLOBS)
+    payload = bytearray(whole(records.encode_call(record)))
+    size = int.from_bytes(payload[:4], "little")
+    description = json.loads(payload[4 : 4 + size])
+    text = json.dumps({**description, "blobs": blobs}).encode()
+    changed = len(text).to_bytes(4, "little") + text + bytes(payload[4 + size :])
+
+    with pytest.raises(CorruptionError, match="blobs"):
+        records.decode_call(changed, path=PATH)
+    with pytest.raises(CorruptionError, match="blobs"):
+        records.blobs_named(records.CALL, changed, path=PATH)
+
+
+@pytest.mark.parametrize("md5", ["x", "AB" * 16, "ab" * 15, 3, None])
+def test_a_malformed_md5_is_refused(md5: Any) -> None:
+    """The MD5 of a body becomes a part of an answer: 32 hex digits, or none."""
+    known = CALL._replace(body=BLOBS[:1], md5="ab" * 16)
+    payload = whole(records.encode_call(known))
+    assert records.decode_call(payload, path=PATH) == known
+    size = int.from_bytes(payload[:4], "little")
+    text = json.dumps({**json.loads(payload[4 : 4 + size]), "md5": md5}).encode()
+    changed = len(text).to_bytes(4, "little") + text + payload[4 + size :]
+
+    with pytest.raises(CorruptionError, match="md5"):
+        records.decode_call(changed, path=PATH)
+
+
+def test_a_body_is_in_one_place() -> None:
+    """A record that has a body and blobs is damaged."""
+    payload = whole(records.encode_call(CALL._replace(body=BLOBS)))
+    size = int.from_bytes(payload[:4], "little")
+    text = payload[4 : 4 + size][:-1] + b',"body":0}'
+    changed = len(text).to_bytes(4, "little") + text + payload[4 + size :]
+
+    with pytest.raises(CorruptionError, match="beside blobs"):
+        records.decode_call(changed, path=PATH)

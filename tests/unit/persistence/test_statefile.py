@@ -15,8 +15,17 @@ import zstandard
 
 from perdure.errors import CorruptionError, FormatVersionError
 from perdure.persistence import statefile
+from perdure.persistence.blobs import Blob
 from perdure.persistence.keys import ExportId, Lsn, StoreKey
-from perdure.persistence.statefile import ClassRow, Graph, Shares, StateFile, decode, encode
+from perdure.persistence.statefile import (
+    ClassRow,
+    Graph,
+    Shares,
+    StateFile,
+    blobs_of,
+    decode,
+    encode,
+)
 
 PATH = Path("x.state")
 KEY = StoreKey("s3", "000000000000", "aws")
@@ -221,3 +230,36 @@ def test_a_frame_without_its_end_is_refused() -> None:
     whole = zstandard.ZstdCompressor().compress(bytes(range(256)) * 100)
     with pytest.raises(CorruptionError):
         decode(packed(25_600, whole[:-20]), path=PATH)
+
+
+def test_blobs_are_named_in_the_header(tmp_path: Path) -> None:
+    """A file names the blobs of its bodies, which are read without its payload."""
+    blobs = (Blob("ab" * 32, 300_000), Blob("cd" * 32, 1))
+    key = StoreKey("s3", "000000000000", "aws")
+    path = tmp_path / "x.state"
+    data = encode(StateFile(key, Lsn(3), {}, Graph(b"x" * 100, (), blobs=blobs)))
+    path.write_bytes(data)
+
+    assert decode(data, path=path).graph.blobs == blobs
+    assert blobs_of(path) == blobs
+    path.write_bytes(data[:-100])
+    assert blobs_of(path) == blobs, "the payload is not looked at"
+    plain = encode(StateFile(key, Lsn(3), {}, Graph(b"x" * 100, ())))
+    assert b"blobs" not in plain
+    path.write_bytes(plain)
+    assert blobs_of(path) == ()
+    path.write_bytes(data[:50])
+    with pytest.raises(CorruptionError):
+        blobs_of(path)
+
+
+def test_blobs_of_a_long_header_are_all_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A header longer than one read is read to its end."""
+    monkeypatch.setattr("perdure.persistence.files.CHUNK", 64)
+    blobs = tuple(Blob(f"{number:064x}", number) for number in range(1000))
+    key = StoreKey("s3", "000000000000", "aws")
+    (tmp_path / "x").write_bytes(encode(StateFile(key, Lsn(3), {}, Graph(b"", (), blobs=blobs))))
+
+    assert blobs_of(tmp_path / "x") == blobs

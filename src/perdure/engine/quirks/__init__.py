@@ -12,6 +12,7 @@ timers      SWF timers go on after a restart
 copies      a KMS key and its replicas share what moto lets them share
 order       sets whose order reaches an answer keep it
 displays    the same, for sets that are written as displays
+bodies      large bodies of S3's objects lie in blobs
 beside      what moto keeps beside its model becomes part of it
 mails       a sent mail keeps its time, and text and HTML apart
 queues      SQS finds messages by an index (waiting), not by passing over all of them
@@ -29,6 +30,7 @@ from __future__ import annotations
 from perdure.engine import doors, imports, outward, pins
 from perdure.engine.quirks import (
     beside,
+    bodies,
     buckets,
     copies,
     displays,
@@ -62,7 +64,7 @@ def install() -> None:
         *(identity, names, tracking, paging, queues, polling, threads),
         # As reads goes around buckets.
         *(executions, jobs, beside, copies, displays, mails, order, buckets, reads, stacks, speed),
-        *(tables, transactions, lookups),
+        *(tables, transactions, lookups, bodies),
     ):
         quirk.install()
     outward.install()
