@@ -322,11 +322,8 @@ def _hash_by_service(table: BackendDict[Any]) -> int:
 def _create_account(table: BackendDict[Any], account: str) -> None:
     """As moto's, without a listing of keys that would load stores."""
     if not dict.__contains__(table, account):
-        dict.__setitem__(
-            table,
-            account,
-            _new_account(table, account),
-        )
+        # Another thread may have made it meanwhile, and hold stores of it.
+        dict.setdefault(table, account, _new_account(table, account))
     if not any(known is table for known in _tables()):
         BackendDict._instances.append(table)
         _TABLES[module_of(table.backend)] = table

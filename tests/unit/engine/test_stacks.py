@@ -1,10 +1,13 @@
-"""CloudFormation's templates are found in S3 by every spelling of their URL."""
+"""Templates are found in S3 by every spelling of their URL, and read as they are written."""
 
 from __future__ import annotations
 
+import datetime as dt
+import json
+
 import pytest
 
-from perdure.engine.quirks.stacks import bucket_and_key
+from perdure.engine.quirks.stacks import _as_text, bucket_and_key
 
 
 @pytest.mark.parametrize(
@@ -32,3 +35,10 @@ def test_every_spelling_of_a_template_url(url):
 def test_a_bucket_with_dots():
     """Dots in a bucket's name are part of it."""
     assert bucket_and_key("https://a.s3.b.s3.amazonaws.com/key") == ("a.s3.b", "key")
+
+
+def test_a_date_without_quotes_is_a_version():
+    """YAML makes a date of it; a policy has it as it was written."""
+    policy = {"Version": dt.date(2012, 10, 17), "Statement": []}
+    assert json.loads(_as_text(policy)) == {"Version": "2012-10-17", "Statement": []}
+    assert _as_text("as it is") == "as it is"

@@ -9,6 +9,7 @@ import pytest
 from moto.core.base_backend import BackendDict
 from tests.unit.engine.conftest import ACCOUNT, REGION, Disk, is_living, key
 
+from perdure.engine import stores
 from perdure.engine.calls import Call
 from perdure.engine.core import Engine, stores_by_state
 from perdure.engine.stores import (
@@ -17,6 +18,7 @@ from perdure.engine.stores import (
     UnknownRegionError,
     import_table,
     module_of,
+    table_of,
 )
 
 
@@ -261,3 +263,22 @@ def test_a_call_that_will_load_is_told(
 
     call = SimpleNamespace(service=SimpleNamespace(module=module), account=account)
     assert disk.engine.would_load(cast("Call", call)) is loads
+
+
+def test_threads_that_ask_at_once_are_given_one_account(
+    engine: Engine, moto: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever makes an account's stores later does not put them over those in use."""
+    moto.store("sqs")
+    table = table_of("sqs")
+    make = stores._new_account
+    made: list[Any] = []
+
+    def made_meanwhile(*arguments: Any) -> Any:
+        if not made:
+            made.append(None)
+            made[0] = table["222222222222"]
+        return make(*arguments)
+
+    monkeypatch.setattr(stores, "_new_account", made_meanwhile)
+    assert table["222222222222"] is made[0]

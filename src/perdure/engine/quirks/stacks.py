@@ -301,8 +301,11 @@ def _topic_policy(properties: dict[str, Any], account_id: str, region: str) -> N
 
 
 def _as_text(value: Any) -> str:
-    """An attribute as its service takes it: templates say ``true`` and documents as JSON."""
-    return value if isinstance(value, str) else json.dumps(value)
+    """An attribute as its service takes it: templates say ``true`` and documents as JSON.
+
+    YAML takes ``Version: 2012-10-17`` without quotes for a date.
+    """
+    return value if isinstance(value, str) else json.dumps(value, default=str)
 
 
 def _nothing(*_: Any) -> None:
