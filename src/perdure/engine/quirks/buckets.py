@@ -57,10 +57,13 @@ def _set_list(store: Any, key: str, versions: Any) -> None:
     if type(versions) is not list:
         REPLACED.original["setlist"](store, key, versions)
         return
-    kept = {id(version) for version in versions}
-    for version in store.getlist(key, []):
-        if id(version) not in kept and hasattr(version, "dispose"):
-            version.dispose()
+    before = store.getlist(key, [])
+    # Mostly there is one more, and none to drop.
+    if versions[: len(before)] != before:
+        kept = {id(version) for version in versions}
+        for version in before:
+            if id(version) not in kept and hasattr(version, "dispose"):
+                version.dispose()
     dict.__setitem__(store, key, versions)
 
 
