@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any, ClassVar
 
 import pytest
-from tests.unit.engine.both_ways import Script, compare, target_call
+from tests.unit.engine.both_ways import Script, compare, seconds_of, target_call
 from tests.unit.engine.conftest import key
 from tests.unit.engine.test_recording import form_call
 
@@ -320,10 +319,7 @@ def test_its_cost_does_not_follow_the_number(
     def spent(number: int) -> float:
         calls = prepare(moto, number)
         calls()
-        started = time.thread_time()
-        for _ in range(50):
-            calls()
-        return time.thread_time() - started
+        return seconds_of(calls, 25)
 
     few = spent(100)
     assert spent(10_000) < 10 * few

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import gc
-import time
 from typing import Any
 
 import pytest
-from tests.unit.engine.both_ways import Script, compare, target_call
+from tests.unit.engine.both_ways import Script, compare, seconds_of, target_call
 from tests.unit.engine.conftest import Disk, key
 
 from perdure.engine.core import Engine
@@ -199,10 +198,7 @@ def test_its_cost_does_not_follow_the_depth(moto: Any) -> None:
     def spent(depth: int) -> float:
         store = filled(moto, depth)
         round_trip(store, f"q{depth}")
-        started = time.thread_time()
-        for _ in range(100):
-            round_trip(store, f"q{depth}")
-        return time.thread_time() - started
+        return seconds_of(lambda: round_trip(store, f"q{depth}"), 50)
 
     assert spent(20_000) < 5 * spent(100)
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import pytest
-from tests.unit.engine.both_ways import Script, compare, target_call
+from tests.unit.engine.both_ways import Script, compare, seconds_of, target_call
 from tests.unit.engine.conftest import key
 
 from perdure.engine.core import Engine
@@ -297,10 +296,7 @@ def test_its_cost_does_not_follow_the_size(moto: Any) -> None:
     def spent(items: int) -> float:
         store = filled(moto, f"t{items}", items)
         calls(store, f"t{items}")
-        started = time.thread_time()
-        for _ in range(20):
-            calls(store, f"t{items}")
-        return time.thread_time() - started
+        return seconds_of(lambda: calls(store, f"t{items}"), 10)
 
     assert spent(10_000) < 8 * spent(100)
 

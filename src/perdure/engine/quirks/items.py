@@ -15,6 +15,7 @@ from perdure.engine.quirks.ordered import Ordered
 ITEMS = "items"
 # Their values have an order and a hash; no other can be a key.
 SCALARS = frozenset({"S", "N", "B"})
+TEXTS = frozenset({"S", "B"})
 # What it raises to cast what is no value of its type, or to compare two that do not go together.
 NO_VALUE = (TypeError, ValueError, ArithmeticError)
 Key = tuple[Any, Any]
@@ -173,8 +174,13 @@ class _ByAttribute:
 def key_of(item: Any) -> Key:
     """The hash and the range key of an item, as values that can be compared."""
     if item.range_key is None:
-        return item.hash_key.cast_value, None
-    return item.hash_key.cast_value, item.range_key.cast_value
+        return cast_of(item.hash_key), None
+    return cast_of(item.hash_key), cast_of(item.range_key)
+
+
+def cast_of(value: Any) -> Any:
+    """As ``cast_value``, which asks six questions before it gives a text as it is."""
+    return value.value if value.type in TEXTS else value.cast_value
 
 
 def unordered(table: Any) -> Iterator[Any]:
@@ -195,6 +201,6 @@ def _value_of(value: Any) -> Any:
     """
     if value is None or value.type not in SCALARS:
         return None
-    found = value.type, value.cast_value
+    found = value.type, cast_of(value)
     hash(found)
     return found

