@@ -11,11 +11,14 @@ itself is written down as after-images before the next call.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import inf
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import moto_plugin
 import pytest
+from moto import settings
 
 from perdure.engine import process
 from perdure.engine.calls import Call
@@ -63,8 +66,10 @@ class CrashSweep(moto_plugin.Sweep):
     def settle(self, *, look_at_all: bool) -> set[StoreKey]:
         """Write down what the test changed in stores it looked up itself."""
         del look_at_all  # what only reads is another sweep's matter
-        if moto_plugin.yield_to_frozen_clock():
-            # Two libraries cannot hold one clock.
+        # Two libraries cannot hold one clock; and what a test has put into moto's place
+        # around a call, or told it about whom to let in, no record of the call can say.
+        is_frozen = moto_plugin.yield_to_frozen_clock()
+        if is_frozen or PATCHES.count or inf != settings.INITIAL_NO_AUTH_ACTION_COUNT:
             self.engine.stop_recording()
             return set()
         held = self.held.keys() & self.engine.living()
@@ -73,7 +78,7 @@ class CrashSweep(moto_plugin.Sweep):
         return set()
 
     def save_and_drop(self, call: Call, operation: str, *_: Any, **__: Any) -> None:
-        """Crash, but while a thread of moto holds objects, or the clock is frozen."""
+        """Crash, but while a thread of moto holds objects, or nothing was recorded."""
         if self.engine.recorder is None:
             self.checkpoint()
             self.engine.record(self, self.lost)
@@ -108,6 +113,7 @@ class CrashSweep(moto_plugin.Sweep):
         self.disk.shares.update(self.shares)
         self.disk.know(last)
         replayer = self.engine.replayer(self.disk.shares)
+        moto_plugin._look_for_buckets_in_hosts(False)
         for kind, payload in self.log:
             if kind != CALL:
                 replayer.images(decode_images(payload, path=PATH), path=PATH)
@@ -116,6 +122,7 @@ class CrashSweep(moto_plugin.Sweep):
             if found is not None:
                 self.split.add(f"diverged after {after}: {found.call}: {found.found}")
         changed = replayer.finish()
+        moto_plugin._look_for_buckets_in_hosts(True)
         self.engine.record(self, self.lost)
         if changed:
             self.engine.recorder.step(changed, "recovery")
@@ -132,6 +139,34 @@ class CrashSweep(moto_plugin.Sweep):
         self.engine.record(self, self.lost)
 
 
+class Patches:
+    """How many of moto's names tests have put something else in the place of, just now."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def watch(self) -> None:
+        """Count from now on."""
+        enter, leave = mock._patch.__enter__, mock._patch.__exit__
+
+        def entered(patch: Any) -> Any:
+            found = enter(patch)
+            self.count += _is_motos(patch.target)
+            return found
+
+        def left(patch: Any, *error: Any) -> Any:
+            self.count -= _is_motos(patch.target)
+            return leave(patch, *error)
+
+        mock._patch.__enter__, mock._patch.__exit__ = entered, left
+
+
+def _is_motos(target: Any) -> bool:
+    name = getattr(target, "__module__", None) or getattr(target, "__name__", "")
+    return str(name).startswith("moto.")
+
+
+PATCHES = Patches()
 moto_plugin.Sweep = CrashSweep
 
 
@@ -144,6 +179,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Put the engine under moto, and let keys be keys."""
     moto_plugin.pytest_configure(config)
     moto_plugin.keep_keys_real()
+    PATCHES.watch()
 
 
 pytest_runtest_call = moto_plugin.pytest_runtest_call
