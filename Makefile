@@ -60,6 +60,9 @@ bench-stall: $(VENV)/.dev ## measure how long calls wait during a checkpoint of 
 bench-growth: $(VENV)/.dev ## measure what calls cost with 0 to 100,000 messages, items, keys
 	$(BIN)/python bench/growth.py $(ARGS)
 
+bench-large: $(VENV)/.dev ## measure how 0 to 100,000 items, messages and 1,000 objects resume
+	$(BIN)/python bench/large.py $(ARGS)
+
 bench-bodies: $(VENV)/.dev ## measure memory and speed with an S3 object of 2 GB
 	$(BIN)/python bench/bodies.py $(ARGS)
 
@@ -111,4 +114,4 @@ clean: ## remove the virtual environment and caches, never state
 	rm -rf $(VENV) .bench .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
 
 .PHONY: help start test clients container-check lint format coverage coverage-sweep moto-tests moto-sweep \
-	replay-sweep crash-sweep soak docs bench bench-stall bench-growth bench-bodies bench-servers lock clean
+	replay-sweep crash-sweep soak docs bench bench-stall bench-growth bench-large bench-bodies bench-servers lock clean

@@ -15,6 +15,7 @@ before the first round.
 from __future__ import annotations
 
 import argparse
+import datetime as dt
 import json
 import time
 from collections.abc import Callable, Generator
@@ -24,6 +25,7 @@ from xml.etree import ElementTree as ET
 
 import calls
 from client import Response
+from peers import HOME
 from perdure.engine.core import DEFAULT_ACCOUNT, Engine
 from perdure.engine.lock import ENGINE_LOCK
 from perdure.engine.stores import import_table
@@ -31,6 +33,7 @@ from recording import PORT, Inside
 from tables import text_table
 
 SIZES = (0, 1_000, 10_000, 100_000)
+RESULT = HOME / "growth.json"
 TABLE = {
     "TableName": "growth",
     "KeySchema": [
@@ -357,7 +360,7 @@ class Bench:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure, print, keep."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--sizes", nargs="+", type=int, default=list(SIZES))
     parser.add_argument("--only", default=",".join(SERVICES))
@@ -368,6 +371,13 @@ def main() -> None:
     for name in options.only.split(","):
         rows += bench.measure(name, options.sizes)
     print(text_table(rows))
+    document = {
+        "date": dt.datetime.now(dt.UTC).date().isoformat(),
+        "sizes": options.sizes,
+        "calls": {row[0]: [float(cell) for cell in row[1:-1]] for row in rows[1:]},
+    }
+    RESULT.parent.mkdir(exist_ok=True)
+    RESULT.write_text(json.dumps(document, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from statistics import median
+from statistics import geometric_mean, median
 from typing import Any
 
 import journal_page
 from measure import SAMPLE_EVERY, Effort, Series, Start
-from peers import MOTO, PERDURE, Peer
+from peers import MINISTACK, MOTO, PERDURE, Peer
 from tables import markdown_table, number, verdict
 
-RATIO_MIN = 2.0
-READY_S_MAX = 0.6
-IDLE_MB_MAX = 90.0
+RATIO_MIN = 4.0
+PEER_MEAN_MIN, PEER_EACH_MIN = 1.0, 0.7
+READY_S_MAX = 0.5
+IDLE_MB_MAX = 80.0
 
 BIAS = """\
 **Bias first:** Perdure's authors wrote this benchmark, chose its nine calls, and tuned
@@ -143,7 +144,29 @@ def rows(found: Mapping[str, Any]) -> list[list[str]]:
     for name in names:
         path = ("calls", name, "calls_per_second")
         add(f"{name}, /s", path, ",.0f", f">= {RATIO_MIN:.0f} x moto_server", RATIO_MIN)
+    if ours and names and MINISTACK.name in others:
+        table += _beside_ministack(servers, others, names)
     return table
+
+
+def _beside_ministack(
+    servers: Mapping[str, Any], others: list[str], names: Iterable[str]
+) -> list[list[str]]:
+    """Mean and least of the calls' ratios to ministack, which keeps nothing on disk."""
+    ratios = [
+        _at(servers[PERDURE.name], path) / _at(servers[MINISTACK.name], path)
+        for path in (("calls", name, "calls_per_second") for name in names)
+    ]
+    blank = [""] * len(servers)
+    rows = []
+    for label, value, limit in (
+        ("calls, geometric mean", geometric_mean(ratios), PEER_MEAN_MIN),
+        ("calls, the least", min(ratios), PEER_EACH_MIN),
+    ):
+        cells = [number(value, ".2f") if name == MINISTACK.name else "" for name in others]
+        target = f">= {limit} x ministack"
+        rows.append([label, *blank, *cells, target, verdict(value, limit, at_least=True)])
+    return rows
 
 
 def _at(tree: Mapping[str, Any], path: tuple[str, ...]) -> Any:
@@ -153,12 +176,13 @@ def _at(tree: Mapping[str, Any], path: tuple[str, ...]) -> Any:
     return value
 
 
-def markdown(found: Mapping[str, Any], stall: Mapping[str, Any] | None) -> str:
+def markdown(found: Mapping[str, Any], stall: Mapping[str, Any] | None, projects: str) -> str:
     """The page ``docs/benchmarks.md``.
 
     Args:
         found: What ``result`` returned, of a whole run.
         stall: What ``make bench-stall`` wrote at some time; None = it was never run.
+        projects: The chapter ``project_page.markdown`` made.
     """
     m = found["machine"]
     versions = "\n".join(
@@ -181,6 +205,7 @@ Calls are a second on one connection, higher is better; the other rows are bette
 A ratio is Perdure's figure divided by the peer's.
 
 {journal_page.markdown(found["journal"], stall)}
+{projects}
 ## Measured on
 
 - {found["date"]}; {m["cores"]} cores ({m["processor"]}), {m["memory_gb"]} GB, {m["system"]}, \

@@ -31,6 +31,7 @@ import journal
 import journal_page
 import measure
 import peers
+import project_page
 import report
 import stall
 from measure import FULL, QUICK, Bench, Effort
@@ -71,7 +72,7 @@ def main() -> None:
     print(f"\n{time.monotonic() - began:.0f} s; details in {RESULT.relative_to(ROOT)}")
     if options.write:
         PAGE.parent.mkdir(exist_ok=True)
-        PAGE.write_text(report.markdown(found, _last_stall()))
+        PAGE.write_text(report.markdown(found, _last_stall(), project_page.markdown(HOME)))
         print(f"wrote {PAGE.relative_to(ROOT)}")
 
 
