@@ -43,6 +43,12 @@ class Blobs:
         if self.store is not None and digest is not None and len(blobs) == 1:
             self.store.note_md5(blobs[0].name, digest)
 
+    def check(self, blobs: Iterable[Blob]) -> None:
+        """See that each is there and as long as it should be; raises as ``BlobStore.check``."""
+        if self.store is not None:
+            for blob in blobs:
+                self.store.check(blob)
+
     def pend(self, blobs: Iterable[Blob]) -> None:
         """Note blobs that may be in the page cache only."""
         if self.store is not None:

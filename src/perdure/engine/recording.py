@@ -37,7 +37,7 @@ from perdure.engine.quirks.identity import write_visits
 from perdure.engine.quirks.polling import ParkedError
 from perdure.engine.sharing import SHARING
 from perdure.engine.stores import STORES, QuarantinedError
-from perdure.errors import CaptureError, NoRoomError
+from perdure.errors import CaptureError, NoRoomError, StateError
 from perdure.persistence import record as records
 from perdure.persistence import statefile
 from perdure.persistence.keys import Lsn, StoreKey
@@ -111,6 +111,10 @@ class Recorder:
         except QuarantinedError:
             # Once its store is repaired the call would run on; it was refused.
             notes.impure.append("a store it needs is set aside")
+            raise
+        except StateError:
+            # The same, of a body that is damaged or has no room.
+            notes.impure.append("what it needs on disk failed")
             raise
         except Exception as error:
             outcome = failure_of(error)

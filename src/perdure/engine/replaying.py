@@ -124,6 +124,7 @@ class Replayer:
         CLOCK.advance(record.clock_us)
         found = {key: statefile.decode(data, path=path) for key, data in record.stores}
         for key, state in found.items():
+            BLOBS.check(state.graph.blobs)
             BLOBS.pend(state.graph.blobs)
             if state.key != key:
                 raise CorruptionError(path, "image", expected=key, found=state.key)

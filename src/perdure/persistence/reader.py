@@ -26,6 +26,7 @@ from typing import Any
 
 from perdure.errors import CorruptionError, HostileStateError, LoadError, PerdureError
 from perdure.persistence import wire
+from perdure.persistence.blobs import Blob
 from perdure.persistence.body import BodyFile
 from perdure.persistence.keys import ExportId, StoreKey
 from perdure.persistence.memory import bounded
@@ -102,6 +103,8 @@ class Reader:
         self.translations: dict[StoreKey, Any] = {}
         self._translated: list[tuple[Translation, list[tuple[Any, type]]]] = []
         self._state: StateFile | None = None
+        # What its header names: made once, as each of many bodies is held to it.
+        self._blobs: frozenset[Blob] = frozenset()
         self._path = Path()
         self._gc_was_enabled = gc.isenabled()
         gc.disable()
@@ -129,6 +132,7 @@ class Reader:
             LoadError: A class or object it needs does not exist (any more).
         """
         self._path, self._state = path, state
+        self._blobs = frozenset(state.graph.blobs)
         self._translation = self.policy.translation(state)
         first = len(self._settling)
         self._classes = [self._find(ClassRow(*row)) for row in state.graph.classes]
@@ -300,8 +304,7 @@ class Reader:
 
     def _check_named(self, made: BodyFile) -> None:
         """Whoever sweeps goes by headers, so a payload has no other blobs."""
-        assert self._state is not None
-        unnamed = sorted(set(made.body.blobs) - set(self._state.graph.blobs))
+        unnamed = sorted(set(made.body.blobs) - self._blobs)
         if unnamed:
             raise HostileStateError(self._path, f"the blob {unnamed[0].name}, not in its header")
 

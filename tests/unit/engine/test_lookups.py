@@ -188,7 +188,7 @@ class Roles:
         self.script.call(form_call("iam", "ListRoles"))
 
     def create(self, name: str) -> None:
-        path = self.pick.choice(["/", "/p/q/"])
+        path = self.pick.choice(["/", "/p/q/", "/p/q"])
         policy = self.pick.choice(['{"Version": "2012-10-17", "Statement": []}', "nonsense"])
         self.script.call(
             form_call(
@@ -203,7 +203,7 @@ class Roles:
         self.script.call(form_call("iam", "DeleteRole", RoleName=name))
 
     def assume(self, name: str) -> None:
-        arn = f"arn:aws:iam::000000000000:role{self.pick.choice(['/', '/p/q/'])}{name}"
+        arn = f"arn:aws:iam::000000000000:role{self.pick.choice(['/', '/p/q/', '/p/q'])}{name}"
         self.script.inside(lambda: self.script.note(self.found(arn)))
 
     def found(self, arn: str) -> str:

@@ -14,14 +14,16 @@ from tests.unit.calls import a_call
 from tests.unit.engine.conftest import Disk, key
 from tests.unit.engine.test_runtimes import others_run
 
-from perdure.engine import developer, dispatch, lock
+from perdure.engine import developer, dispatch, lock, recording
+from perdure.engine.bodies import BLOBS
 from perdure.engine.calls import Answer, Call
 from perdure.engine.core import Engine
 from perdure.engine.lock import waiting
 from perdure.engine.pins import CLOCK
 from perdure.engine.quirks.polling import ParkedError
 from perdure.engine.stores import STORES, QuarantinedError
-from perdure.errors import LoadError, NoRoomError
+from perdure.errors import CorruptionError, LoadError, NoRoomError
+from perdure.persistence.blobs import Blob, BlobStore
 from perdure.persistence.keys import Lsn, StoreKey
 from perdure.persistence.record import CALL, IMAGES, decode_call, decode_images, encode_images
 from perdure.persistence.statefile import decode, encode
@@ -395,6 +397,45 @@ def test_an_image_that_cannot_be_loaded_ends_the_recovery(twice: Twice) -> None:
 
     with pytest.raises(LoadError, match="its after-image"):
         twice.replay()
+
+
+def test_an_image_whose_body_is_gone_is_damage(twice: Twice, tmp_path: Path) -> None:
+    """Told before anything is installed, by the blob's path, and not as a disk that fails."""
+    twice.json("sqs", "CreateQueue", QueueName="q")
+    twice.engine.recorder.step({key("sqs")}, "a test")
+    kind, payload = twice.log.records[-1]
+    found = decode_images(payload, path=PATH)
+    ((where, data), *others) = found.stores
+    state = decode(data, path=PATH)
+    graph = replace(state.graph, blobs=(Blob("ab" * 32, 5),))
+    spoilt = replace(found, stores=((where, encode(replace(state, graph=graph))), *others))
+    twice.log.records[-1] = kind, b"".join(encode_images(spoilt))
+
+    BLOBS.store = BlobStore(tmp_path)
+    try:
+        with pytest.raises(CorruptionError, match="abab"):
+            twice.replay()
+    finally:
+        BLOBS.store = None
+
+
+def test_a_call_that_failed_at_the_disk_is_not_run_again(
+    twice: Twice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once the disk is mended it would answer otherwise: that is no divergence."""
+
+    def damaged(*_: Any, **__: Any) -> Answer:
+        STORES.touch(key("sqs"))
+        raise CorruptionError(PATH, "blob", expected="5 bytes", found="none")
+
+    twice.json("sqs", "CreateQueue", QueueName="q")
+    monkeypatch.setattr(recording, "attempt", damaged)
+    with pytest.raises(CorruptionError):
+        twice.json("sqs", "DeleteQueue", QueueUrl="q")
+    monkeypatch.undo()
+
+    assert twice.log.kinds == [CALL, IMAGES]
+    assert twice.replay() == []
 
 
 def test_an_image_is_written_again_behind_a_cut(twice: Twice) -> None:

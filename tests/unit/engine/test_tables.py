@@ -320,3 +320,34 @@ def test_a_query_looks_at_the_items_of_its_key_alone(
         found = store.query("t", {"S": "3"}, **rest, projection_expressions=None, **more)[0]
         assert len(found) == 10
     assert shown == [10, 10]
+
+
+@pytest.mark.parametrize("change", ["put", "delete", "update"])
+def test_a_stream_that_fails_leaves_no_old_index(
+    moto: Any, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    """Moto changes the items and then tells the stream: what was answered 500 has happened."""
+    store = filled(moto, "t", 3)
+    found = store.tables["t"]
+    found.set_stream_specification({"StreamEnabled": True, "StreamViewType": "KEYS_ONLY"})
+    of_index: dict[str, Any] = {"index_name": "by-g", "hash_key_conditions": [("g", {"S": "0"})]}
+    rest: dict[str, Any] = {"limit": 9, "exclusive_start_key": None, "projection_expressions": None}
+    rest |= {"range_comparison": None, "range_value_dicts": [], "scan_index_forward": True}
+    keys = [item.to_json()["Attributes"] for item in found.all_items()]
+    old = {name: keys[0][name] for name in ("h", "r")}
+    assert len(store.query("t", {"S": "0"}, **rest, **of_index)[0]) == 3
+
+    def fail(*_: Any) -> None:
+        raise AttributeError("a function that is gone")
+
+    monkeypatch.setattr(type(found.stream_shard), "add", fail)
+    with pytest.raises(AttributeError):
+        if change == "put":
+            store.put_item("t", {"h": {"S": "new"}, "r": {"N": "1"}, "g": {"S": "0"}})
+        elif change == "delete":
+            store.delete_item("t", old)
+        else:
+            store.update_item("t", old, "SET g = :g", {}, {":g": {"S": "else"}})
+
+    expected = {"put": 4, "delete": 2, "update": 2}[change]
+    assert len(store.query("t", {"S": "0"}, **rest, **of_index)[0]) == expected

@@ -320,6 +320,11 @@ def _get_role(store: Any, role_name: str) -> Any:
 
 
 def _get_role_by_arn(store: Any, arn: str) -> Any:
-    # No two roles have one name, whatever their paths.
-    with _looking_for(store, arn.rpartition("/")[2]):
+    # No two roles have one name, whatever their paths.  A path may also end without a slash,
+    # so that the name does not stand alone: then all are looked through.
+    name = arn.rpartition("/")[2]
+    role = _names_of(store).by_name.get(name)
+    if role is None or role.arn != arn:
+        return REPLACED.original["get_role_by_arn"](store, arn)
+    with _looking_for(store, name):
         return REPLACED.original["get_role_by_arn"](store, arn)

@@ -60,6 +60,7 @@ def refile(table: Any, hash_key: Any, range_key: Any) -> None:
         known.put(item)
 
 
+CONDITION = "ConditionalCheckFailed"
 _WATCHED = Watched(ITEMS, forget)
 trusted = _WATCHED.unwatched
 
@@ -134,8 +135,24 @@ def _get_item(table: Any, *arguments: Any, **named: Any) -> Any:
         return REPLACED.original["get_item"](table, *arguments, **named)
 
 
+@contextmanager
+def _changing(table: Any) -> Iterator[None]:
+    """Forget what is known of a table that moto leaves half way.
+
+    It changes the items first and tells the stream then, which may call a function.  A
+    condition that does not hold comes before all of that.
+    """
+    try:
+        with trusted():
+            yield
+    except BaseException as error:
+        if type(error).__name__ != CONDITION:
+            forget(table)
+        raise
+
+
 def _put_item(table: Any, *arguments: Any, **named: Any) -> Any:
-    with trusted():
+    with _changing(table):
         item = REPLACED.original["put_item"](table, *arguments, **named)
     known = _KNOWN.get(table)
     if known is not None:
@@ -144,20 +161,23 @@ def _put_item(table: Any, *arguments: Any, **named: Any) -> Any:
 
 
 def _delete_item(table: Any, hash_key: Any, range_key: Any) -> Any:
-    with trusted():
+    with _changing(table):
         item = REPLACED.original["delete_item"](table, hash_key, range_key)
     known = _KNOWN.get(table)
     if known is not None and item is not None:
         known.drop(key_of(item))
+    elif item is None and table.stream_shard is not None:
+        # moto takes any KeyError for an item that is not there, also one of the stream's.
+        forget(table)
     return item
 
 
 def _update_item(backend: Any, table_name: str, *arguments: Any, **named: Any) -> Any:
     try:
         item = REPLACED.original["update_item"](backend, table_name, *arguments, **named)
-    except Exception as error:
-        # But for a condition, which comes first, it may have stopped half way.
-        if type(error).__name__ != "ConditionalCheckFailed":
+    except BaseException as error:
+        # As in ``_changing``; the table may be any.
+        if type(error).__name__ != CONDITION:
             for table in backend.tables.values():
                 forget(table)
         raise
