@@ -1,8 +1,9 @@
 """Whether the bytes of an object are those its client sent.
 
 S3's clients send a checksum with an object, in a header or behind the last chunk, and S3
-refuses a body that it does not fit.  What there is no fast library for (CRC32C and
-CRC64NVME, without crc32c and awscrt) is stored as it was said, and not compared.
+refuses a body that it does not fit.  CRC64NVME is computed by awscrt, which doubles the
+time botocore takes to import and so is no dependency: where it is not installed, such a
+checksum is stored as it was said, and not compared.
 
 Source: docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity-upload.html
 """

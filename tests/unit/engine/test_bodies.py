@@ -308,6 +308,26 @@ def test_a_missing_blob_is_an_error_with_its_path(store: BlobStore) -> None:
     assert client("HEAD", "/bucket/k") == b""
 
 
+def test_a_copy_of_what_is_gone_leaves_nothing(store: BlobStore) -> None:
+    """It fails before it has an effect: a key without a body would keep its bucket from lists."""
+    client = Client()
+    client("PUT", "/bucket/k", in_blob(LARGE))
+    (store.root / file_of(hashlib.sha256(LARGE).hexdigest())).unlink()
+
+    with pytest.raises(CorruptionError):
+        client("PUT", "/bucket/copy", x_amz_copy_source="/bucket/k")
+
+    assert b"<Key>copy</Key>" not in client("GET", "/bucket/?list-type=2")
+
+
+def test_a_part_of_no_upload_is_refused(store: BlobStore) -> None:
+    """As S3 refuses it; in moto it is a failure of the server."""
+    client = Client()
+    for body in (b"small", in_blob(LARGE)):
+        found = client("PUT", "/bucket/k?partNumber=1&uploadId=none", body)
+        assert b"<Code>NoSuchUpload</Code>" in found
+
+
 def test_an_answer_is_known_by_where_its_bytes_lie(store: BlobStore) -> None:
     """The digest of an answer in blobs needs no pass over them, and tells others apart."""
     one, two = in_blob(LARGE), in_blob(LARGE[1:])
@@ -324,6 +344,8 @@ def test_checksums_use_the_libraries_that_are_there(
     """CRC32C and CRC64NVME are what the library says, chunk by chunk, or moto's CRC-32."""
     from types import SimpleNamespace
 
+    for library in ("crc32c", "awscrt", "awscrt.checksums"):
+        monkeypatch.setitem(sys.modules, library, None)
     body = in_blob(LARGE)
     crc = binascii.crc32(LARGE).to_bytes(4, "big")
     assert bodies.checksum_of(body, "CRC32C", encode_base64=False) == crc

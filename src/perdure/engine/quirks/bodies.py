@@ -50,9 +50,20 @@ def _models(module: Any) -> None:
     _value(module.FakeKey)
     _etag(module.FakeKey)
     module.compute_checksum = _checksum(module.compute_checksum)
-    keep = ((module.FakeKey, "__getstate__"), (module.S3Backend, "copy_object"))
-    for owner, name in (*keep, (module.S3Backend, "upload_part_copy")):
+    backend = module.S3Backend
+    backend.put_object = _whole(backend.put_object)
+    for name in ("upload_part", "upload_part_copy"):
+        setattr(backend, name, _of_an_upload(module, getattr(backend, name)))
+    keep = ((module.FakeKey, "__getstate__"), (backend, "copy_object"))
+    for owner, name in (*keep, (backend, "upload_part_copy")):
         setattr(owner, name, _keeping(getattr(owner, name)))
+    set_part = module.FakeMultipart.set_part
+
+    def set_whole_part(upload: Any, part_id: int, value: Any) -> Any:
+        _check(value)
+        return set_part(upload, part_id, value)
+
+    module.FakeMultipart.set_part = set_whole_part
     complete = module.FakeMultipart.complete
 
     def complete_parts(upload: Any, body: Any) -> Any:
@@ -82,6 +93,38 @@ def _responses(module: Any) -> None:
         return algorithm, value
 
     response._get_checksum = get_checksum
+
+
+def _check(value: Any) -> None:
+    """See that a body is there: an object with a part that is missing could not be listed."""
+    if isinstance(value, Body):
+        value.check()
+
+
+def _whole(put: Callable[..., Any]) -> Callable[..., Any]:
+    """``put_object`` that puts, or copies, no body that is damaged."""
+
+    @functools.wraps(put)
+    def put_object(store: Any, *arguments: Any, **named: Any) -> Any:
+        for value in (*arguments, *named.values()):
+            _check(value)
+        return put(store, *arguments, **named)
+
+    return put_object
+
+
+def _of_an_upload(module: Any, method: Callable[..., Any]) -> Callable[..., Any]:
+    """A part of no upload is refused as S3 does it; in moto it is a ``KeyError``."""
+
+    @functools.wraps(method)
+    def of_an_upload(
+        store: Any, bucket_name: str, multipart_id: str, *rest: Any, **named: Any
+    ) -> Any:
+        if multipart_id not in store.get_bucket(bucket_name).multiparts:
+            raise module.NoSuchUpload(upload_id=multipart_id)
+        return method(store, bucket_name, multipart_id, *rest, **named)
+
+    return of_an_upload
 
 
 @contextmanager
