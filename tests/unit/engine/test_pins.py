@@ -391,3 +391,13 @@ def test_many_choices_are_those_made_one_by_one(engine: Engine, options: int) ->
         expected = [plain.choice(pool) for _ in range(number)], plain.random()
         with pinned(Pins(1, 7)):
             assert (mock_random.choices_of(pool, number), mock_random.random()) == expected
+
+
+def test_a_server_imports_no_test_runner() -> None:
+    """What is installed for tests costs a server neither time nor memory."""
+    code = "import sys, perdure.engine.pins; assert 'pytest' not in sys.modules; import pytest"
+    subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        check=True,
+    )
