@@ -17,8 +17,11 @@ What a crash after each step of a writer leaves:
 publishes), so no record is known to be durable whose blob is not.
 
 A writer must write even what has a file of that name: only at the end is the name known.
-Then the new bytes are dropped if this process wrote the old ones and they are there, and
-put over them if not: a power cut may have left a file of the right name with other content.
+Then the new bytes are dropped if the old ones are what the name says.  Of those that this
+process wrote it is known; others are read for it, once, as a power cut may have left other
+content under the right name.  They are never just written over: they may be on disk, and
+named by what is on disk, and the new ones are in the page cache only.  Where they are
+damaged, the new ones are synced before they take their place.
 
 A blob goes when nothing names it any more (``sweep``).  What may name one: state files of
 the manifest, records behind its cut, and holders in memory (``names``): bodies of living
@@ -107,7 +110,7 @@ class BlobStore:
         # Held by whoever syncs or sweeps: a blob is not removed while it is synced.
         self._settling = threading.Lock()
         self._holders: weakref.WeakSet[Holder] = weakref.WeakSet()
-        # Written by this process, so known to be what their names say.
+        # Written or read by this process, so known to be what their names say.
         self._written: set[str] = set()
         # Written and not on disk yet.
         self._pending: dict[str, None] = {}
@@ -170,28 +173,63 @@ class BlobStore:
             return BlobWriter(self, folder / f"{next(self._numbers)}{TEMPORARY}")
 
     def put(self, writer: BlobWriter, blob: Blob) -> None:
-        """Give a written file its name, or drop it if it is there already; for the writer."""
+        """Give a written file its name, or drop it if it is there already; for the writer.
+
+        A file of that name which this process did not write is read, once: that costs a pass
+        over its bytes, if it is as long, in the thread that ends the writer.
+
+        Raises:
+            NoRoomError: The disk is full.
+            DurabilityError: It could not be done.
+
+        Durability:
+            What was on disk under that name, and whole, still is.
+        """
         path = self.root / file_of(blob.name)
         with _full_disk_said(path):
             self.files.make_folder(path.parent, what="blob")
+            is_known = self._want(writer, blob)
+            # Without the lock: others go on while gigabytes are read.
+            is_whole = is_known or self._is_whole(blob, content=True)
+            if not is_whole and os.path.lexists(path):
+                # A power cut may keep the new name and not the new bytes, and what stands
+                # there may have been damaged in a way that can be mended.
+                self._sync_one(writer.path)
             with self._lock:
-                # First: from here on a sweep sees that somebody wants it.
-                writer.names = frozenset({blob.name})
-                self._recent.add(blob.name)
-                self._holders.add(writer)
-                # Whoever put it once more may do so because it was damaged since.
-                if blob.name in self._written and self._is_there(blob):
-                    self.files.discard_temporary(writer.path)
-                else:
-                    self.files.step("blob.rename", path, lambda: writer.path.replace(path))
-                    self._written.add(blob.name)
-                    self._pending[blob.name] = None
-                    if self._known is not None:
-                        self._known.add(blob.name)
-                self._unswept_bytes += blob.size
+                self._settle(writer, blob, is_whole=is_whole)
         self.note_md5(blob.name, writer.md5.hexdigest())
         if self._is_temporary and self._unswept_bytes > SWEEP_BYTES:
             self.sweep((), cut=Lsn(0))
+
+    def _want(self, writer: BlobWriter, blob: Blob) -> bool:
+        """Keep a name from sweeps; whether this process wrote its blob, and it is there."""
+        with self._lock:
+            writer.names = frozenset({blob.name})
+            self._recent.add(blob.name)
+            self._holders.add(writer)
+            self._unswept_bytes += blob.size
+            return self._is_known(blob)
+
+    def _settle(self, writer: BlobWriter, blob: Blob, *, is_whole: bool) -> None:
+        """Drop the new bytes or name them.  Needs the lock."""
+        # Asked again: another may have put the same meanwhile, and synced it.
+        if self._is_known(blob):
+            self.files.discard_temporary(writer.path)
+            return
+        if is_whole:
+            self.files.discard_temporary(writer.path)
+        else:
+            path = self.root / file_of(blob.name)
+            self.files.step("blob.rename", path, lambda: writer.path.replace(path))
+        self._written.add(blob.name)
+        # What another process wrote may be in the page cache only, too.
+        self._pending[blob.name] = None
+        if self._known is not None:
+            self._known.add(blob.name)
+
+    def _is_known(self, blob: Blob) -> bool:
+        # Whoever put it once more may do so because it was damaged since.
+        return blob.name in self._written and self._is_whole(blob)
 
     # ---------------------------------------------------------------- durable
 
@@ -283,22 +321,27 @@ class BlobStore:
         descriptor = self.open(blob)
         try:
             if content:
-                seen = hashlib.sha256()
-                while data := os.read(descriptor, CHUNK):
-                    seen.update(data)
-                if seen.hexdigest() != blob.name:
-                    raise CorruptionError(
-                        self.root / file_of(blob.name),
-                        "blob content",
-                        expected=f"SHA-256 {blob.name}",
-                        found=seen.hexdigest(),
-                    )
+                self._check_content(blob, descriptor)
+        except OSError as error:
+            raise self.damaged(blob, error.strerror) from error
         finally:
             os.close(descriptor)
 
-    def _is_there(self, blob: Blob) -> bool:
+    def _check_content(self, blob: Blob, descriptor: int) -> None:
+        seen = hashlib.sha256()
+        while data := os.read(descriptor, CHUNK):
+            seen.update(data)
+        if seen.hexdigest() != blob.name:
+            raise CorruptionError(
+                self.root / file_of(blob.name),
+                "blob content",
+                expected=f"SHA-256 {blob.name}",
+                found=seen.hexdigest(),
+            )
+
+    def _is_whole(self, blob: Blob, *, content: bool = False) -> bool:
         try:
-            self.check(blob)
+            self.check(blob, content=content)
         except CorruptionError:
             return False
         return True

@@ -74,6 +74,63 @@ def test_a_blob_of_another_process_is_not_believed(tmp_path: Path) -> None:
     assert put(BlobStore(tmp_path), b"right").read_all() == b"right"
 
 
+def test_a_whole_blob_of_another_process_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is what its name says is read once, not written over, and synced like a new one."""
+    before = put(BlobStore(tmp_path), b"same")
+    path = tmp_path / file_of(*before.names)
+    inode = path.stat().st_ino
+    files = FaultyFiles()
+    store = BlobStore(tmp_path, files)
+    for _ in range(2):
+        put(store, b"same")
+        monkeypatch.setattr(store, "_check_content", None)
+    store.sync()
+
+    assert path.stat().st_ino == inode
+    assert files.names[-3:] == ["blob.open", "blob.fsync", "blob.fsync-folder"]
+    assert files_of(tmp_path) == [file_of(*before.names)]
+
+
+def test_two_that_put_the_same_at_once_leave_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What another has put and synced meanwhile is not written over."""
+    store = BlobStore(tmp_path)
+    look = store._is_whole
+    inodes: list[int] = []
+
+    def looking(blob: Blob, *, content: bool = False) -> bool:
+        found = look(blob, content=content)
+        if content and not inodes:
+            inodes.append(0)
+            put(store, b"same")
+            store.sync()
+            inodes[0] = (tmp_path / file_of(blob.name)).stat().st_ino
+        return found
+
+    monkeypatch.setattr(store, "_is_whole", looking)
+    body = put(store, b"same")
+    assert (tmp_path / file_of(*body.names)).stat().st_ino == inodes[0]
+    assert files_of(tmp_path) == [file_of(*body.names)]
+
+
+def test_a_blob_that_cannot_be_read_is_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that refuses a read of a blob makes it damaged, by its path."""
+    store = BlobStore(tmp_path)
+    body = put(store, b"abc")
+
+    def refused(*_: object) -> bytes:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "read", refused)
+    with pytest.raises(CorruptionError, match=os.strerror(errno.EIO)):
+        store.check(body.blobs[0], content=True)
+
+
 @pytest.mark.parametrize("damage", [lambda p: p.unlink(), lambda p: p.write_bytes(b"")])
 def test_what_was_damaged_is_mended_by_writing_it_again(tmp_path: Path, damage: object) -> None:
     """A blob that went, or was cut, comes back with the next body of that content."""
