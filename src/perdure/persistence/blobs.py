@@ -248,11 +248,13 @@ class BlobStore:
         Durability:
             Content and names of all blobs written before the call are on disk.
         """
-        if self._failure is not None:
-            raise self._failure
-        if not self._pending or self._is_temporary:
+        if self._is_temporary:
             return
         with self._settling:
+            # Within: what another thread has taken and still syncs is not on disk yet, and
+            # it may be about to fail.
+            if self._failure is not None:
+                raise self._failure
             with self._lock:
                 names, self._pending = list(self._pending), {}
             try:

@@ -8,7 +8,11 @@ import gc
 import hashlib
 import itertools
 import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.crash.faults import KEPT, FaultyFiles, Kept, PowerLoss
@@ -20,6 +24,8 @@ from perdure.persistence.files import Files
 from perdure.persistence.keys import Lsn
 
 CUT = Lsn(0)
+# How long a thread is waited for that is there.
+SECONDS_MAX = 10
 
 
 def put(store: BlobStore, data: bytes, *, piece: int = 1000) -> Body:
@@ -235,6 +241,42 @@ def test_a_failed_sync_is_never_retried(tmp_path: Path) -> None:
     for _ in range(2):
         with pytest.raises(DurabilityError):
             store.sync()
+
+
+class SlowFiles(Files):
+    """A disk of which one step takes until it is told to go on, and may fail then."""
+
+    def __init__(self, slow: str, *, fails: bool = False) -> None:
+        self.slow, self.fails = slow, fails
+        self.begun, self.go_on = threading.Event(), threading.Event()
+        self.names: list[str] = []
+
+    def step(self, name: str, path: Path, action: Callable[[], Any]) -> Any:
+        if name == self.slow:
+            self.begun.set()
+            assert self.go_on.wait(SECONDS_MAX)
+            if self.fails:
+                raise DurabilityError(path, name, "broken")
+        self.names.append(name)
+        return super().step(name, path, action)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_second_sync_waits_for_the_first(tmp_path: Path, *, fails: bool) -> None:
+    """No sync returns while another still syncs what was written before both, or if that fails."""
+    files = SlowFiles("blob.fsync", fails=fails)
+    store = BlobStore(tmp_path, files)
+    put(store, b"x")
+    files.names.clear()
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(store.sync)
+        assert files.begun.wait(SECONDS_MAX)
+        second = threads.submit(store.sync)
+        assert wait([second], timeout=0.1).not_done == {second}
+        files.go_on.set()
+        for sync in (first, second):
+            assert isinstance(sync.exception(SECONDS_MAX), DurabilityError) == fails
+    assert ("blob.fsync-folder" in files.names) != fails
 
 
 @pytest.mark.parametrize("kept", KEPT)
