@@ -420,6 +420,8 @@ class BlobStore:
 class BlobWriter:
     """Writes one blob.  ``commit`` or ``discard`` ends it.
 
+    Both wait for a write that is under way in another thread; a later one is an error.
+
     Attributes:
         names: Of the blob it wrote: it holds it.
         md5: Of what was written so far, for S3's ETags: another pass would cost more.
@@ -432,6 +434,9 @@ class BlobWriter:
         self.size = 0
         self.md5 = hashlib.md5(usedforsecurity=False)
         self._sha = hashlib.sha256()
+        # A descriptor that is closed may be another file's a moment later: nobody closes it
+        # while somebody writes to it.  Re-entrant: a write that fails discards.
+        self._using = threading.RLock()
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | CAUTIOUS
         self._descriptor = store.files.step(
             "blob.create", path, lambda: os.open(path, flags, 0o600)
@@ -442,47 +447,59 @@ class BlobWriter:
 
         Raises:
             NoRoomError: The disk is full; the writer is discarded.
-            DurabilityError: It could not be written; the same.
+            DurabilityError: It could not be written, or the writer has ended; the same.
         """
-        try:
-            with _full_disk_said(self.path):
-                if not self.store.has_room(len(data)):
-                    raise self.store.no_room(self.size + len(data))
-                step = partial(_write_all, self._descriptor, data)
-                self.store.files.step("blob.write", self.path, step)
-        except (NoRoomError, DurabilityError):
-            self.discard()
-            raise
-        self._sha.update(data)
-        self.md5.update(data)
-        self.size += len(data)
+        with self._using:
+            self._refuse_ended()
+            try:
+                self._append(data)
+            except (NoRoomError, DurabilityError):
+                self.discard()
+                raise
+            self._sha.update(data)
+            self.md5.update(data)
+            self.size += len(data)
+
+    def _append(self, data: bytes) -> None:
+        with _full_disk_said(self.path):
+            if not self.store.has_room(len(data)):
+                raise self.store.no_room(self.size + len(data))
+            step = partial(_write_all, self._descriptor, data)
+            self.store.files.step("blob.write", self.path, step)
+
+    def _refuse_ended(self) -> None:
+        if self._descriptor < 0:
+            raise DurabilityError(self.path, "blob.write", "its writer has ended")
 
     def commit(self) -> Blob:
         """Give what was written its name.  The writer holds it as long as it lives.
 
         Raises:
             NoRoomError: The disk is full; the writer is discarded.
-            DurabilityError: It could not be done; the same.
+            DurabilityError: It could not be done, or the writer has ended; the same.
 
         Durability:
             In the page cache: survives the death of the process.  ``BlobStore.sync`` for
             more.
         """
-        blob = Blob(self._sha.hexdigest(), self.size)
-        self._close()
-        try:
-            self.store.put(self, blob)
-        except (NoRoomError, DurabilityError):
-            self.names = frozenset()
-            self.discard()
-            raise
-        return blob
+        with self._using:
+            self._refuse_ended()
+            blob = Blob(self._sha.hexdigest(), self.size)
+            self._close()
+            try:
+                self.store.put(self, blob)
+            except (NoRoomError, DurabilityError):
+                self.names = frozenset()
+                self.discard()
+                raise
+            return blob
 
     def discard(self) -> None:
         """Drop what was written, if it was not committed; twice is once."""
-        self._close()
-        if not self.names:
-            self.store.files.discard_temporary(self.path)
+        with self._using:
+            self._close()
+            if not self.names:
+                self.store.files.discard_temporary(self.path)
 
     def _close(self) -> None:
         if self._descriptor >= 0:

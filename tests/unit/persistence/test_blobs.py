@@ -8,14 +8,12 @@ import gc
 import hashlib
 import itertools
 import os
-import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tests.crash.faults import KEPT, FaultyFiles, Kept, PowerLoss
+from tests.unit.persistence.slow_files import SECONDS_MAX, SlowFiles
 
 from perdure.errors import CorruptionError, DurabilityError, NoRoomError
 from perdure.persistence.blobs import NAME, Blob, BlobStore, file_of
@@ -24,8 +22,6 @@ from perdure.persistence.files import Files
 from perdure.persistence.keys import Lsn
 
 CUT = Lsn(0)
-# How long a thread is waited for that is there.
-SECONDS_MAX = 10
 
 
 def put(store: BlobStore, data: bytes, *, piece: int = 1000) -> Body:
@@ -163,6 +159,37 @@ def test_a_discarded_writer_leaves_nothing(tmp_path: Path) -> None:
     assert files_of(tmp_path) == [file_of(blob.name)]
 
 
+def test_a_writer_that_has_ended_writes_nothing(tmp_path: Path) -> None:
+    """A write or commit that comes too late is an error, and reaches no other file."""
+    store = BlobStore(tmp_path)
+    discarded, committed = store.begin(), store.begin()
+    discarded.discard()
+    committed.write(b"kept")
+    blob = committed.commit()
+    with (tmp_path / "other").open("wb"):
+        for late in (discarded, committed):
+            for use in (lambda w=late: w.write(b"late"), late.commit):
+                with pytest.raises(DurabilityError, match="ended"):
+                    use()
+    assert (tmp_path / "other").read_bytes() == b""
+    assert files_of(tmp_path) == [file_of(blob.name), "other"]
+
+
+def test_a_discard_waits_for_a_write(tmp_path: Path) -> None:
+    """A descriptor is not closed while another thread writes to it."""
+    files = SlowFiles("blob.write")
+    writer = BlobStore(tmp_path, files).begin()
+    with ThreadPoolExecutor(2) as threads:
+        writing = threads.submit(writer.write, b"x")
+        assert files.begun.wait(SECONDS_MAX)
+        discarding = threads.submit(writer.discard)
+        assert wait([discarding], timeout=0.1).not_done == {discarding}
+        files.go_on.set()
+        writing.result(SECONDS_MAX)
+        discarding.result(SECONDS_MAX)
+    assert files_of(tmp_path) == []
+
+
 def test_a_start_removes_what_was_arriving(tmp_path: Path) -> None:
     """A process that dies while it receives a body leaves a file that the next one removes."""
     store = BlobStore(tmp_path)
@@ -241,24 +268,6 @@ def test_a_failed_sync_is_never_retried(tmp_path: Path) -> None:
     for _ in range(2):
         with pytest.raises(DurabilityError):
             store.sync()
-
-
-class SlowFiles(Files):
-    """A disk of which one step takes until it is told to go on, and may fail then."""
-
-    def __init__(self, slow: str, *, fails: bool = False) -> None:
-        self.slow, self.fails = slow, fails
-        self.begun, self.go_on = threading.Event(), threading.Event()
-        self.names: list[str] = []
-
-    def step(self, name: str, path: Path, action: Callable[[], Any]) -> Any:
-        if name == self.slow:
-            self.begun.set()
-            assert self.go_on.wait(SECONDS_MAX)
-            if self.fails:
-                raise DurabilityError(path, name, "broken")
-        self.names.append(name)
-        return super().step(name, path, action)
 
 
 @pytest.mark.parametrize("fails", [False, True])
