@@ -106,9 +106,11 @@ class BlobStore:
         self._root = root
         self._is_temporary = root is None
         self._numbers = itertools.count(1)
-        self._lock, self._rooting = threading.Lock(), threading.Lock()
-        # Held by whoever syncs or sweeps: a blob is not removed while it is synced.
-        self._settling = threading.Lock()
+        self._rooting = threading.Lock()
+        # Order: a sweep, a sync, what is noted here.  The last is held for moments only, as
+        # the event loop waits for it.
+        self._sweeping, self._settling = threading.Lock(), threading.Lock()
+        self._lock = threading.Lock()
         self._holders: weakref.WeakSet[Holder] = weakref.WeakSet()
         # Written or read by this process, so known to be what their names say.
         self._written: set[str] = set()
@@ -116,6 +118,9 @@ class BlobStore:
         self._pending: dict[str, None] = {}
         # Since the sweep that is under way began.
         self._recent: set[str] = set()
+        # Being removed at this moment, and when one of these is gone.
+        self._going: set[str] = set()
+        self._gone = threading.Condition(self._lock)
         # The last record of the journal that names a blob.
         self._recorded: dict[str, Lsn] = {}
         # All on disk; None = not looked yet.
@@ -196,21 +201,22 @@ class BlobStore:
                 # there may have been damaged in a way that can be mended.
                 self._sync_one(writer.path)
             with self._lock:
-                self._settle(writer, blob, is_whole=is_whole)
+                self._name_or_drop(writer, blob, is_whole=is_whole)
         self.note_md5(blob.name, writer.md5.hexdigest())
         if self._is_temporary and self._unswept_bytes > SWEEP_BYTES:
             self.sweep((), cut=Lsn(0))
 
     def _want(self, writer: BlobWriter, blob: Blob) -> bool:
         """Keep a name from sweeps; whether this process wrote its blob, and it is there."""
-        with self._lock:
+        with self._gone:
+            self._gone.wait_for(lambda: blob.name not in self._going)
             writer.names = frozenset({blob.name})
             self._recent.add(blob.name)
             self._holders.add(writer)
             self._unswept_bytes += blob.size
             return self._is_known(blob)
 
-    def _settle(self, writer: BlobWriter, blob: Blob, *, is_whole: bool) -> None:
+    def _name_or_drop(self, writer: BlobWriter, blob: Blob, *, is_whole: bool) -> None:
         """Drop the new bytes or name them.  Needs the lock."""
         # Asked again: another may have put the same meanwhile, and synced it.
         if self._is_known(blob):
@@ -384,7 +390,7 @@ class BlobStore:
         Raises:
             DurabilityError: One cannot be removed; those before it are gone.
         """
-        with self._settling:
+        with self._sweeping:
             on_disk = set(self._on_disk()) if self._known is None else set()
             with self._lock:
                 if self._known is None:
@@ -396,14 +402,33 @@ class BlobStore:
                 wanted = set(named) | self._recorded.keys()
                 for holder in list(self._holders):
                     wanted |= holder.names
-            removed = sorted(self._known - wanted)
-            return [name for name in removed if self._remove(name)]
+                unwanted = sorted(self._known - wanted)
+            return [name for name in unwanted if self._remove(name)]
 
     def _remove(self, name: str) -> bool:
-        with self._lock:
+        if not self._let_go(name):
+            return False
+        is_gone = False
+        try:
+            # Without a lock: a large file takes a while, and each sync and put would wait.
+            self.files.remove(self.root / file_of(name), what="blob")
+            is_gone = True
+        finally:
+            with self._gone:
+                self._going.discard(name)
+                if not is_gone and self._known is not None:
+                    self._known.add(name)
+                self._gone.notify_all()
+        return is_gone
+
+    def _let_go(self, name: str) -> bool:
+        """Forget a blob that is to be removed, if nobody has asked for it since."""
+        # A sync that is under way may open it at any moment; a later one does not see it, as
+        # it is put again only when it is gone.
+        with self._settling, self._lock:
             if name in self._recent or name in self._recorded:
                 return False
-            self.files.remove(self.root / file_of(name), what="blob")
+            self._going.add(name)
             self._written.discard(name)
             self._pending.pop(name, None)
             assert self._known is not None

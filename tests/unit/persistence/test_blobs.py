@@ -501,14 +501,64 @@ def test_a_blob_that_comes_back_during_a_sweep_stays(
             other = b"two" if path.name == name_of(b"one") else b"one"
             writer = store.begin()
             writer.write(other)
-            # The sweep holds the store for each removal, as this would: by its own rules.
-            store._lock.release()
             again.append(Body(store, [whole(writer.commit())]))
-            store._lock.acquire()
 
     monkeypatch.setattr(store.files, "remove", putting)
     assert store.sweep((), cut=CUT) == names[:1]
     assert again[0].read_all() in (b"one", b"two")
+
+
+def test_others_go_on_while_a_blob_is_removed(tmp_path: Path) -> None:
+    """While the disk is busy with a removal syncs and puts do not wait, but of that content."""
+    files = SlowFiles("blob.unlink")
+    store = BlobStore(tmp_path, files)
+    name = next(iter(put(store, b"going").names))
+    gc.collect()
+    with ThreadPoolExecutor(4) as threads:
+        sweep = threads.submit(store.sweep, (), cut=CUT)
+        assert files.begun.wait(SECONDS_MAX)
+        try:
+            other = threads.submit(put, store, b"other").result(SECONDS_MAX)
+            threads.submit(store.sync).result(SECONDS_MAX)
+            again = threads.submit(put, store, b"going")
+            assert wait([again], timeout=0.1).not_done == {again}
+            assert not sweep.done()
+        finally:
+            files.go_on.set()
+        assert sweep.result(SECONDS_MAX) == [name]
+        body = again.result(SECONDS_MAX)
+    store.sync()
+
+    assert body.read_all() == b"going"
+    assert other.read_all() == b"other"
+    assert store.sweep((), cut=CUT) == []
+
+
+def test_no_blob_goes_while_it_is_synced(tmp_path: Path) -> None:
+    """A sweep waits for a sync that is under way: it has taken names that it opens yet."""
+    files = SlowFiles("blob.fsync")
+    store = BlobStore(tmp_path, files)
+    names = {*put(store, b"one").names, *put(store, b"two").names}
+    gc.collect()
+    with ThreadPoolExecutor(2) as threads:
+        sync = threads.submit(store.sync)
+        assert files.begun.wait(SECONDS_MAX)
+        sweep = threads.submit(store.sweep, (), cut=CUT)
+        assert wait([sweep], timeout=0.1).not_done == {sweep}
+        files.go_on.set()
+        sync.result(SECONDS_MAX)
+        assert set(sweep.result(SECONDS_MAX)) == names
+
+
+def test_what_could_not_be_removed_is_removed_later(tmp_path: Path) -> None:
+    """A disk that refuses a removal once is asked again by the next sweep."""
+    store = BlobStore(tmp_path, FaultyFiles(at=1, fault="fail-once", only="blob.unlink"))
+    names = put(store, b"x").names
+    gc.collect()
+    with pytest.raises(DurabilityError):
+        store.sweep((), cut=CUT)
+    assert store.sweep((), cut=CUT) == sorted(names)
+    assert files_of(tmp_path) == []
 
 
 def test_what_is_read_ahead_is_never_an_error(
