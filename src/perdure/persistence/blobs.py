@@ -56,7 +56,7 @@ from perdure.persistence.spare import NO_ROOM
 log = logging.getLogger(__name__)
 
 FOLDER, INCOMING = "blobs", "incoming"
-NAME = re.compile(r"[0-9a-f]{64}")
+NAME, SHARD = re.compile(r"[0-9a-f]{64}"), re.compile(r"[0-9a-f]{2}")
 CHUNK = 1 << 20
 # What a disk is asked for before it is needed.  In the page cache, not in our memory.
 AHEAD_BYTES = 8 << 20
@@ -148,11 +148,12 @@ class BlobStore:
         """Remove what a process that died was receiving; how many files.
 
         Raises:
-            DurabilityError: One cannot be removed.
+            DurabilityError: They cannot be listed, or one cannot be removed.
         """
-        left = sorted((self.root / FOLDER / INCOMING).glob(f"*{TEMPORARY}"))
-        for path in left:
-            self.files.remove(path, what="blob")
+        folder = self.root / FOLDER / INCOMING
+        left = [name for name in self._listed(folder) if name.endswith(TEMPORARY)]
+        for name in left:
+            self.files.remove(folder / name, what="blob")
         return len(left)
 
     def has_room(self, size: int) -> bool:
@@ -388,10 +389,11 @@ class BlobStore:
             The names of the blobs that were removed.
 
         Raises:
-            DurabilityError: One cannot be removed; those before it are gone.
+            DurabilityError: A folder cannot be listed; nothing is gone.  Or a blob cannot
+                be removed; those before it are.
         """
         with self._sweeping:
-            on_disk = set(self._on_disk()) if self._known is None else set()
+            on_disk = self._on_disk() if self._known is None else set()
             with self._lock:
                 if self._known is None:
                     # What came while it was looked through is there, seen or not.
@@ -435,11 +437,20 @@ class BlobStore:
             self._known.discard(name)
             return True
 
-    def _on_disk(self) -> Iterator[str]:
-        with suppress(FileNotFoundError):
-            for folder in sorted((self.root / FOLDER).iterdir()):
-                if folder.name != INCOMING and folder.is_dir():
-                    yield from filter(NAME.fullmatch, os.listdir(folder))  # noqa: PTH208
+    def _on_disk(self) -> set[str]:
+        top = self.root / FOLDER
+        folders = filter(SHARD.fullmatch, self._listed(top))
+        return {
+            name
+            for folder in folders
+            for name in self._listed(top / folder)
+            if NAME.fullmatch(name) and name.startswith(folder)
+        }
+
+    def _listed(self, folder: Path) -> list[str]:
+        """What is in a folder; nothing if it is none, or is gone."""
+        # Around each listing: what one folder lacks says nothing about the next.
+        return self.files.step("blob.list", folder, partial(_names_in, folder))
 
 
 class BlobWriter:
@@ -549,6 +560,12 @@ def advise(descriptor: int, at: int, length: int) -> None:
     if length > 0 and hasattr(os, "posix_fadvise"):
         with suppress(OSError):
             os.posix_fadvise(descriptor, at, length, os.POSIX_FADV_WILLNEED)
+
+
+def _names_in(folder: Path) -> list[str]:
+    with suppress(FileNotFoundError, NotADirectoryError):
+        return os.listdir(folder)  # noqa: PTH208
+    return []
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

@@ -382,9 +382,9 @@ def test_what_comes_while_a_sweep_looks_is_swept_later(
     """A blob that is written while the folder is looked through is not forgotten."""
     store = BlobStore(tmp_path)
 
-    def looking() -> list[str]:
+    def looking() -> set[str]:
         put(store, b"meanwhile")
-        return []
+        return set()
 
     monkeypatch.setattr(store, "_on_disk", looking)
     found = store.sweep((), cut=CUT)
@@ -506,6 +506,35 @@ def test_a_blob_that_comes_back_during_a_sweep_stays(
     monkeypatch.setattr(store.files, "remove", putting)
     assert store.sweep((), cut=CUT) == names[:1]
     assert again[0].read_all() in (b"one", b"two")
+
+
+def test_a_folder_that_goes_hides_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What vanishes while it is listed, or is no folder of blobs, ends no sweep."""
+    old = BlobStore(tmp_path)
+    names = {name for number in range(8) for name in put(old, b"%d" % number).names}
+    gone, *others = sorted(names)
+    (tmp_path / "blobs" / "notes.txt").write_text("a user's")
+    (tmp_path / "blobs" / "0f").write_text("no folder")
+    (tmp_path / "blobs" / others[0][:2] / gone).write_text("of another folder")
+    listed = os.listdir
+
+    def vanishing(folder: Path) -> list[str]:
+        if folder.name == gone[:2]:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(folder))
+        return listed(folder)
+
+    monkeypatch.setattr(os, "listdir", vanishing)
+    assert BlobStore(tmp_path).sweep((), cut=CUT) == others
+
+
+@pytest.mark.parametrize("at", [1, 2])
+def test_a_folder_that_cannot_be_listed_is_named(tmp_path: Path, at: int) -> None:
+    """A disk that refuses a listing ends the sweep by name, and the next one looks again."""
+    names = put(BlobStore(tmp_path), b"x").names
+    store = BlobStore(tmp_path, FaultyFiles(at=at, fault="fail-once", only="blob.list"))
+    with pytest.raises(DurabilityError, match=r"blobs.*blob\.list"):
+        store.sweep((), cut=CUT)
+    assert store.sweep((), cut=CUT) == sorted(names)
 
 
 def test_others_go_on_while_a_blob_is_removed(tmp_path: Path) -> None:
