@@ -6,7 +6,8 @@ import errno
 import hashlib
 import itertools
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from tests.unit.persistence.test_record import CALL
 
 from perdure.errors import DurabilityError, NoRoomError
 from perdure.persistence import record as records
-from perdure.persistence.blobs import Blob, BlobStore
+from perdure.persistence.blobs import Blob, BlobStore, file_of
 from perdure.persistence.body import Body, whole
 from perdure.persistence.check import check_directory
 from perdure.persistence.checkpoint import Checkpointer
@@ -116,7 +117,14 @@ class Run:
         self.cuts: dict[Lsn, set[str]] = {}
         self.refused = 0
 
-    def live(self, files: FaultyFiles) -> bool:
+    def again(self) -> Run:
+        """Another life in the same directory, with what the first one acknowledged."""
+        run = Run(self.path)
+        run.acknowledged, run.cuts = dict(self.acknowledged), dict(self.cuts)
+        run.durable = self.durable
+        return run
+
+    def live(self, files: Files) -> bool:
         """Whether nothing went wrong."""
         journal: Journal | None = None
         instance: Instance | None = None
@@ -171,7 +179,8 @@ class Run:
         self.cuts[lsn] = set(names)
         instance.store.sync()
         journal.sync_now()
-        instance.live.publish(cut(lsn, {"s3": found}))
+        # The records behind the last cut are retired with it, also if no store changed.
+        instance.live.publish(replace(cut(lsn, {"s3": found}), must_advance=True))
         journal.retire(lsn)
         sweeper.sweep(lsn)
 
@@ -224,6 +233,53 @@ def test_acknowledged_bodies_survive_a_fault_at_every_step(
             assert step > 60, "the steps of blobs, journal and checkpoints are seen"
             assert {"blob.create", "blob.write", "blob.rename", "blob.fsync"} <= set(files.names)
             assert "blob.unlink" in files.names
+            return
+
+
+@pytest.mark.parametrize(
+    ("fault", "kept"),
+    [("stop", kept) for kept in KEPT]
+    + [("stop-after", "data-lost"), ("stop-within", "reordered"), ("fail-once", "data-lost")],
+)
+def test_what_was_durable_stays_whole_while_it_is_put_again(
+    tmp_path: Path, fault: str, kept: Kept
+) -> None:
+    """A blob of an earlier life is whole, whatever step a put of the same content ends at."""
+    for step in itertools.count(1):
+        first = Run(tmp_path / f"state{step}")
+        first.path.mkdir()
+        assert first.live(Files())
+        run = first.again()
+        files = FaultyFiles(at=step, fault=fault, code=errno.EIO, root=run.path)
+        is_whole = run.live(files)
+
+        run.check(files.after_power_loss(tmp_path / f"after{step}", kept), kept)
+
+        if not files.happened:
+            assert is_whole
+            assert len(run.acknowledged) == 2 * COUNT
+            return
+
+
+@pytest.mark.parametrize("kept", KEPT)
+def test_a_damaged_blob_is_replaced_at_once_or_not_at_all(tmp_path: Path, kept: Kept) -> None:
+    """Wherever a put over a damaged file ends, the file is as it was or whole."""
+    content = data(1)
+    name = hashlib.sha256(content).hexdigest()
+    for step in itertools.count(1):
+        path = tmp_path / f"state{step}"
+        damaged = path / file_of(name)
+        damaged.parent.mkdir(parents=True)
+        damaged.write_bytes(bytes(len(content)))
+        files = FaultyFiles(at=step, root=path)
+        with suppress(PowerLoss):
+            writer = BlobStore(path, files).begin()
+            writer.write(content)
+            writer.commit()
+        after = files.after_power_loss(tmp_path / f"after{step}", kept)
+        assert (after / file_of(name)).read_bytes() in (bytes(len(content)), content)
+        if not files.happened:
+            assert files.names[-3:] == ["blob.open", "blob.fsync", "blob.rename"]
             return
 
 

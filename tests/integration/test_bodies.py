@@ -251,6 +251,28 @@ def test_what_is_gone_is_swept(server):
     assert read(s3, "over") == b"small"
 
 
+def test_what_no_save_names_is_swept_at_a_start(start, tmp_path):
+    """With MANUAL saving a body that was not saved is gone behind the next start, no other."""
+    data = str(tmp_path / "data")
+    server = start(DATA_DIR=data)
+    server.client("s3").create_bucket(Bucket="big")
+    server.client("s3").put_object(Bucket="big", Key="tail", Body=data_of(MB, 1))
+    # The tail of a journal is what a start finds first.
+    server.restart("kill", SNAPSHOT_SAVE_STRATEGY="MANUAL")
+    s3 = server.client("s3")
+    assert len(blobs(server)) == 1
+    s3.put_object(Bucket="big", Key="saved", Body=data_of(MB, 2))
+    server.save()
+    s3.put_object(Bucket="big", Key="unsaved", Body=data_of(MB, 3))
+    assert len(blobs(server)) == 3
+
+    server.restart("stop", SNAPSHOT_SAVE_STRATEGY="MANUAL")
+    assert len(blobs(server)) == 2
+    s3 = server.client("s3")
+    assert read(s3, "tail") == data_of(MB, 1)
+    assert read(s3, "saved") == data_of(MB, 2)
+
+
 def checkpointed(server) -> int:
     """How many blobs are left behind a checkpoint of a process that holds none of them."""
     server.restart("stop")

@@ -41,6 +41,8 @@ log = logging.getLogger(__name__)
 REPLAY_SECONDS_MAX = 1.5
 JOURNAL_BYTES_MAX = 64 << 20
 RECORDS_MAX = 20_000
+# Bodies that were put over others are on disk until the next checkpoint lets them go.
+BLOB_BYTES_MAX = 1 << 30
 # What a checkpoint may need at least, while the journal it will retire is still there.
 HEADROOM_BYTES = 16 << 20
 
@@ -251,6 +253,7 @@ class Journaling:
             or self._replay_seconds - self._cut_seconds >= REPLAY_SECONDS_MAX
             or journal.appended_lsn - self._cut >= RECORDS_MAX
             or journal.bytes_since_retired >= JOURNAL_BYTES_MAX
+            or self._blobs.unswept_bytes >= BLOB_BYTES_MAX
         )
 
     # ----------------------------------------------------------------- answers

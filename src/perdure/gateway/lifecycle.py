@@ -173,6 +173,7 @@ class Lifecycle:
             self._say_detached()
         else:
             self._settle()
+            self._sweep_unsaved()
         if self.phase == "initializing":
             self.phase = "initialized"
 
@@ -189,6 +190,15 @@ class Lifecycle:
         """Let a checkpoint hold what was replayed, where no journal goes on to hold it."""
         if self.journal is None and self._journaling.has_tail:
             self.save()
+
+    def _sweep_unsaved(self) -> None:
+        """Remove bodies that no save named, where none may come behind which they would go."""
+        by_itself = self.config.snapshot_save_strategy is not SaveStrategy.MANUAL
+        # Of a tail that no checkpoint holds only the journal knows what it names.
+        if by_itself or self._journaling.last_lsn > self.cut:
+            return
+        with self._saving:
+            self._sweep_blobs(self.checkpointer.manifest.cut)
 
     def finish_soon(self) -> None:
         """The server stops: a save that runs in a child has seconds left, none starts one."""

@@ -10,7 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+from typing import TypeVar
 from urllib.parse import parse_qsl
 
 from perdure.engine.bodies import INLINE_BYTES
@@ -21,6 +24,7 @@ from perdure.gateway.checksums import Checksums
 from perdure.persistence.blobs import BlobStore, BlobWriter
 from perdure.persistence.body import Body, whole
 
+Result = TypeVar("Result")
 # What is written at a time, and held in memory besides what the socket has.
 PIECE_BYTES = 512 << 10
 # What may stand in the query of a request that puts an object or a part.
@@ -110,7 +114,11 @@ async def _parts(receive: wire.Receive) -> AsyncIterator[bytes]:
 
 
 class _Incoming:
-    """A body that arrives: in memory, until it is too large for that."""
+    """A body that arrives: in memory, until it is too large for that.
+
+    Whoever waits for a thread that writes may be cancelled, as all are when the server
+    stops; the thread goes on.  So what it works with is dropped by whoever is last.
+    """
 
     def __init__(self, store: BlobStore, headers: dict[str, str]) -> None:
         self.store = store
@@ -118,6 +126,8 @@ class _Incoming:
         self._checksums = Checksums(headers)
         self._waiting = bytearray()
         self._writer: BlobWriter | None = None
+        self._working = threading.Lock()
+        self._is_closed = False
 
     async def take(self, data: bytes) -> None:
         """The next bytes."""
@@ -127,16 +137,28 @@ class _Incoming:
         self._waiting += data
         # Only what one read of the socket brought comes on top of a piece.
         if self.size > INLINE_BYTES and len(self._waiting) >= PIECE_BYTES:
-            await asyncio.to_thread(self._write)
+            await asyncio.to_thread(self._work, self._write)
 
     async def end(self, headers: Headers) -> bytes | Body:
         """All of it, if its checksums are right."""
         if self.size > INLINE_BYTES:
-            return await asyncio.to_thread(self._commit, headers)
+            return await asyncio.to_thread(self._work, partial(self._commit, headers))
         body = bytes(self._waiting)
         self._checksums.update(body)
         self._checksums.refuse_wrong(headers)
         return body
+
+    def _work(self, work: Callable[[], Result]) -> Result:
+        """In a thread beside the event loop: do something, unless it was closed before."""
+        try:
+            with self._working:
+                if self._is_closed:
+                    raise wire.DisconnectedError
+                return work()
+        finally:
+            # Behind the lock: whatever came before ``close`` asked for it is seen here.
+            if self._is_closed:
+                self._drop()
 
     def _write(self) -> None:
         data = bytes(self._waiting)
@@ -154,6 +176,15 @@ class _Incoming:
         return Body(self.store, [whole(blob)])
 
     def close(self) -> None:
-        """Drop what has not become a body."""
-        if self._writer is not None:
-            self._writer.discard()
+        """Drop what has not become a body, without waiting for a thread."""
+        self._is_closed = True
+        self._drop()
+
+    def _drop(self) -> None:
+        # Not free: a thread is at work, and drops it when it is through.
+        if self._working.acquire(blocking=False):
+            try:
+                if self._writer is not None:
+                    self._writer.discard()
+            finally:
+                self._working.release()

@@ -17,8 +17,11 @@ What a crash after each step of a writer leaves:
 publishes), so no record is known to be durable whose blob is not.
 
 A writer must write even what has a file of that name: only at the end is the name known.
-Then the new bytes are dropped if this process wrote the old ones and they are there, and
-put over them if not: a power cut may have left a file of the right name with other content.
+Then the new bytes are dropped if the old ones are what the name says.  Of those that this
+process wrote it is known; others are read for it, once, as a power cut may have left other
+content under the right name.  They are never just written over: they may be on disk, and
+named by what is on disk, and the new ones are in the page cache only.  Where they are
+damaged, the new ones are synced before they take their place.
 
 A blob goes when nothing names it any more (``sweep``).  What may name one: state files of
 the manifest, records behind its cut, and holders in memory (``names``): bodies of living
@@ -53,7 +56,7 @@ from perdure.persistence.spare import NO_ROOM
 log = logging.getLogger(__name__)
 
 FOLDER, INCOMING = "blobs", "incoming"
-NAME = re.compile(r"[0-9a-f]{64}")
+NAME, SHARD = re.compile(r"[0-9a-f]{64}"), re.compile(r"[0-9a-f]{2}")
 CHUNK = 1 << 20
 # What a disk is asked for before it is needed.  In the page cache, not in our memory.
 AHEAD_BYTES = 8 << 20
@@ -103,16 +106,21 @@ class BlobStore:
         self._root = root
         self._is_temporary = root is None
         self._numbers = itertools.count(1)
-        self._lock, self._rooting = threading.Lock(), threading.Lock()
-        # Held by whoever syncs or sweeps: a blob is not removed while it is synced.
-        self._settling = threading.Lock()
+        self._rooting = threading.Lock()
+        # Order: a sweep, a sync, what is noted here.  The last is held for moments only, as
+        # the event loop waits for it.
+        self._sweeping, self._settling = threading.Lock(), threading.Lock()
+        self._lock = threading.Lock()
         self._holders: weakref.WeakSet[Holder] = weakref.WeakSet()
-        # Written by this process, so known to be what their names say.
+        # Written or read by this process, so known to be what their names say.
         self._written: set[str] = set()
         # Written and not on disk yet.
         self._pending: dict[str, None] = {}
         # Since the sweep that is under way began.
         self._recent: set[str] = set()
+        # Being removed at this moment, and when one of these is gone.
+        self._going: set[str] = set()
+        self._gone = threading.Condition(self._lock)
         # The last record of the journal that names a blob.
         self._recorded: dict[str, Lsn] = {}
         # All on disk; None = not looked yet.
@@ -120,6 +128,11 @@ class BlobStore:
         self._digests: dict[str, str] = {}
         self._failure: DurabilityError | None = None
         self._unswept_bytes = 0
+
+    @property
+    def unswept_bytes(self) -> int:
+        """What was put since the last sweep."""
+        return self._unswept_bytes
 
     @property
     def root(self) -> Path:
@@ -140,11 +153,12 @@ class BlobStore:
         """Remove what a process that died was receiving; how many files.
 
         Raises:
-            DurabilityError: One cannot be removed.
+            DurabilityError: They cannot be listed, or one cannot be removed.
         """
-        left = sorted((self.root / FOLDER / INCOMING).glob(f"*{TEMPORARY}"))
-        for path in left:
-            self.files.remove(path, what="blob")
+        folder = self.root / FOLDER / INCOMING
+        left = [name for name in self._listed(folder) if name.endswith(TEMPORARY)]
+        for name in left:
+            self.files.remove(folder / name, what="blob")
         return len(left)
 
     def has_room(self, size: int) -> bool:
@@ -170,28 +184,64 @@ class BlobStore:
             return BlobWriter(self, folder / f"{next(self._numbers)}{TEMPORARY}")
 
     def put(self, writer: BlobWriter, blob: Blob) -> None:
-        """Give a written file its name, or drop it if it is there already; for the writer."""
+        """Give a written file its name, or drop it if it is there already; for the writer.
+
+        A file of that name is read: that costs a pass over its bytes, if it is as long, in the
+        thread that ends the writer.  Whoever puts the same again may do so because it was
+        damaged.
+
+        Raises:
+            NoRoomError: The disk is full.
+            DurabilityError: It could not be done.
+
+        Durability:
+            What was on disk under that name, and whole, still is.
+        """
         path = self.root / file_of(blob.name)
         with _full_disk_said(path):
             self.files.make_folder(path.parent, what="blob")
+            is_known = self._want(writer, blob)
+            # Without the lock: others go on while gigabytes are read.
+            is_whole = self._is_whole(blob, content=True)
+            if not is_whole and os.path.lexists(path):
+                # A power cut may keep the new name and not the new bytes, and what stands
+                # there may have been damaged in a way that can be mended.
+                self._sync_one(writer.path)
             with self._lock:
-                # First: from here on a sweep sees that somebody wants it.
-                writer.names = frozenset({blob.name})
-                self._recent.add(blob.name)
-                self._holders.add(writer)
-                # Whoever put it once more may do so because it was damaged since.
-                if blob.name in self._written and self._is_there(blob):
+                # Asked again: another may have put the same meanwhile, and synced it.
+                if self._is_known(blob) and (is_whole or not is_known):
                     self.files.discard_temporary(writer.path)
                 else:
-                    self.files.step("blob.rename", path, lambda: writer.path.replace(path))
-                    self._written.add(blob.name)
-                    self._pending[blob.name] = None
-                    if self._known is not None:
-                        self._known.add(blob.name)
-                self._unswept_bytes += blob.size
+                    self._name_or_drop(writer, blob, is_whole=is_whole)
         self.note_md5(blob.name, writer.md5.hexdigest())
         if self._is_temporary and self._unswept_bytes > SWEEP_BYTES:
             self.sweep((), cut=Lsn(0))
+
+    def _want(self, writer: BlobWriter, blob: Blob) -> bool:
+        """Keep a name from sweeps; whether this process wrote its blob, and it is there."""
+        with self._gone:
+            self._gone.wait_for(lambda: blob.name not in self._going)
+            writer.names = frozenset({blob.name})
+            self._recent.add(blob.name)
+            self._holders.add(writer)
+            self._unswept_bytes += blob.size
+            return self._is_known(blob)
+
+    def _name_or_drop(self, writer: BlobWriter, blob: Blob, *, is_whole: bool) -> None:
+        """Drop the new bytes or name them.  Needs the lock."""
+        if is_whole:
+            self.files.discard_temporary(writer.path)
+        else:
+            path = self.root / file_of(blob.name)
+            self.files.step("blob.rename", path, lambda: writer.path.replace(path))
+        self._written.add(blob.name)
+        # What another process wrote may be in the page cache only, too.
+        self._pending[blob.name] = None
+        if self._known is not None:
+            self._known.add(blob.name)
+
+    def _is_known(self, blob: Blob) -> bool:
+        return blob.name in self._written and self._is_whole(blob)
 
     # ---------------------------------------------------------------- durable
 
@@ -210,11 +260,13 @@ class BlobStore:
         Durability:
             Content and names of all blobs written before the call are on disk.
         """
-        if self._failure is not None:
-            raise self._failure
-        if not self._pending or self._is_temporary:
+        if self._is_temporary:
             return
         with self._settling:
+            # Within: what another thread has taken and still syncs is not on disk yet, and
+            # it may be about to fail.
+            if self._failure is not None:
+                raise self._failure
             with self._lock:
                 names, self._pending = list(self._pending), {}
             try:
@@ -283,22 +335,27 @@ class BlobStore:
         descriptor = self.open(blob)
         try:
             if content:
-                seen = hashlib.sha256()
-                while data := os.read(descriptor, CHUNK):
-                    seen.update(data)
-                if seen.hexdigest() != blob.name:
-                    raise CorruptionError(
-                        self.root / file_of(blob.name),
-                        "blob content",
-                        expected=f"SHA-256 {blob.name}",
-                        found=seen.hexdigest(),
-                    )
+                self._check_content(blob, descriptor)
+        except OSError as error:
+            raise self.damaged(blob, error.strerror) from error
         finally:
             os.close(descriptor)
 
-    def _is_there(self, blob: Blob) -> bool:
+    def _check_content(self, blob: Blob, descriptor: int) -> None:
+        seen = hashlib.sha256()
+        while data := os.read(descriptor, CHUNK):
+            seen.update(data)
+        if seen.hexdigest() != blob.name:
+            raise CorruptionError(
+                self.root / file_of(blob.name),
+                "blob content",
+                expected=f"SHA-256 {blob.name}",
+                found=seen.hexdigest(),
+            )
+
+    def _is_whole(self, blob: Blob, *, content: bool = False) -> bool:
         try:
-            self.check(blob)
+            self.check(blob, content=content)
         except CorruptionError:
             return False
         return True
@@ -337,10 +394,11 @@ class BlobStore:
             The names of the blobs that were removed.
 
         Raises:
-            DurabilityError: One cannot be removed; those before it are gone.
+            DurabilityError: A folder cannot be listed; nothing is gone.  Or a blob cannot
+                be removed; those before it are.
         """
-        with self._settling:
-            on_disk = set(self._on_disk()) if self._known is None else set()
+        with self._sweeping:
+            on_disk = self._on_disk() if self._known is None else set()
             with self._lock:
                 if self._known is None:
                     # What came while it was looked through is there, seen or not.
@@ -351,29 +409,59 @@ class BlobStore:
                 wanted = set(named) | self._recorded.keys()
                 for holder in list(self._holders):
                     wanted |= holder.names
-            removed = sorted(self._known - wanted)
-            return [name for name in removed if self._remove(name)]
+                unwanted = sorted(self._known - wanted)
+            return [name for name in unwanted if self._remove(name)]
 
     def _remove(self, name: str) -> bool:
-        with self._lock:
+        if not self._let_go(name):
+            return False
+        is_gone = False
+        try:
+            # Without a lock: a large file takes a while, and each sync and put would wait.
+            self.files.remove(self.root / file_of(name), what="blob")
+            is_gone = True
+        finally:
+            with self._gone:
+                self._going.discard(name)
+                if not is_gone and self._known is not None:
+                    self._known.add(name)
+                self._gone.notify_all()
+        return is_gone
+
+    def _let_go(self, name: str) -> bool:
+        """Forget a blob that is to be removed, if nobody has asked for it since."""
+        # A sync that is under way may open it at any moment; a later one does not see it, as
+        # it is put again only when it is gone.
+        with self._settling, self._lock:
             if name in self._recent or name in self._recorded:
                 return False
-            self.files.remove(self.root / file_of(name), what="blob")
+            self._going.add(name)
             self._written.discard(name)
             self._pending.pop(name, None)
             assert self._known is not None
             self._known.discard(name)
             return True
 
-    def _on_disk(self) -> Iterator[str]:
-        with suppress(FileNotFoundError):
-            for folder in sorted((self.root / FOLDER).iterdir()):
-                if folder.name != INCOMING and folder.is_dir():
-                    yield from filter(NAME.fullmatch, os.listdir(folder))  # noqa: PTH208
+    def _on_disk(self) -> set[str]:
+        top = self.root / FOLDER
+        folders = filter(SHARD.fullmatch, self._listed(top))
+        return {
+            name
+            for folder in folders
+            for name in self._listed(top / folder)
+            if NAME.fullmatch(name) and name.startswith(folder)
+        }
+
+    def _listed(self, folder: Path) -> list[str]:
+        """What is in a folder; nothing if it is none, or is gone."""
+        # Around each listing: what one folder lacks says nothing about the next.
+        return self.files.step("blob.list", folder, partial(_names_in, folder))
 
 
 class BlobWriter:
     """Writes one blob.  ``commit`` or ``discard`` ends it.
+
+    Both wait for a write that is under way in another thread; a later one is an error.
 
     Attributes:
         names: Of the blob it wrote: it holds it.
@@ -387,6 +475,9 @@ class BlobWriter:
         self.size = 0
         self.md5 = hashlib.md5(usedforsecurity=False)
         self._sha = hashlib.sha256()
+        # A descriptor that is closed may be another file's a moment later: nobody closes it
+        # while somebody writes to it.  Re-entrant: a write that fails discards.
+        self._using = threading.RLock()
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | CAUTIOUS
         self._descriptor = store.files.step(
             "blob.create", path, lambda: os.open(path, flags, 0o600)
@@ -397,47 +488,59 @@ class BlobWriter:
 
         Raises:
             NoRoomError: The disk is full; the writer is discarded.
-            DurabilityError: It could not be written; the same.
+            DurabilityError: It could not be written, or the writer has ended; the same.
         """
-        try:
-            with _full_disk_said(self.path):
-                if not self.store.has_room(len(data)):
-                    raise self.store.no_room(self.size + len(data))
-                step = partial(_write_all, self._descriptor, data)
-                self.store.files.step("blob.write", self.path, step)
-        except (NoRoomError, DurabilityError):
-            self.discard()
-            raise
-        self._sha.update(data)
-        self.md5.update(data)
-        self.size += len(data)
+        with self._using:
+            self._refuse_ended()
+            try:
+                self._append(data)
+            except (NoRoomError, DurabilityError):
+                self.discard()
+                raise
+            self._sha.update(data)
+            self.md5.update(data)
+            self.size += len(data)
+
+    def _append(self, data: bytes) -> None:
+        with _full_disk_said(self.path):
+            if not self.store.has_room(len(data)):
+                raise self.store.no_room(self.size + len(data))
+            step = partial(_write_all, self._descriptor, data)
+            self.store.files.step("blob.write", self.path, step)
+
+    def _refuse_ended(self) -> None:
+        if self._descriptor < 0:
+            raise DurabilityError(self.path, "blob.write", "its writer has ended")
 
     def commit(self) -> Blob:
         """Give what was written its name.  The writer holds it as long as it lives.
 
         Raises:
             NoRoomError: The disk is full; the writer is discarded.
-            DurabilityError: It could not be done; the same.
+            DurabilityError: It could not be done, or the writer has ended; the same.
 
         Durability:
             In the page cache: survives the death of the process.  ``BlobStore.sync`` for
             more.
         """
-        blob = Blob(self._sha.hexdigest(), self.size)
-        self._close()
-        try:
-            self.store.put(self, blob)
-        except (NoRoomError, DurabilityError):
-            self.names = frozenset()
-            self.discard()
-            raise
-        return blob
+        with self._using:
+            self._refuse_ended()
+            blob = Blob(self._sha.hexdigest(), self.size)
+            self._close()
+            try:
+                self.store.put(self, blob)
+            except (NoRoomError, DurabilityError):
+                self.names = frozenset()
+                self.discard()
+                raise
+            return blob
 
     def discard(self) -> None:
         """Drop what was written, if it was not committed; twice is once."""
-        self._close()
-        if not self.names:
-            self.store.files.discard_temporary(self.path)
+        with self._using:
+            self._close()
+            if not self.names:
+                self.store.files.discard_temporary(self.path)
 
     def _close(self) -> None:
         if self._descriptor >= 0:
@@ -462,6 +565,12 @@ def advise(descriptor: int, at: int, length: int) -> None:
     if length > 0 and hasattr(os, "posix_fadvise"):
         with suppress(OSError):
             os.posix_fadvise(descriptor, at, length, os.POSIX_FADV_WILLNEED)
+
+
+def _names_in(folder: Path) -> list[str]:
+    with suppress(FileNotFoundError, NotADirectoryError):
+        return os.listdir(folder)  # noqa: PTH208
+    return []
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

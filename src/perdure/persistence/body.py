@@ -13,6 +13,7 @@ from collections.abc import Generator, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from perdure.persistence.blobs import AHEAD_BYTES, CHUNK, NAME, Blob, BlobStore, advise
+from perdure.persistence.fields import INTEGER_MAX
 
 
 class Span(NamedTuple):
@@ -175,14 +176,18 @@ def parts_in(rows: Any) -> list[Part] | None:
         return None
     if type(rows) is not list:
         raise TypeError(f"{type(rows).__name__} where a list of parts is expected")
-    return [row if type(row) is bytes else _span_in(row) for row in rows]
+    parts = [row if type(row) is bytes else _span_in(row) for row in rows]
+    if sum(map(_length, parts)) > INTEGER_MAX:
+        raise TypeError("a body of more bytes than can be counted")
+    return parts
 
 
 def _span_in(row: Any) -> Span:
     if type(row) is list and [type(value) for value in row] == [str, int, int, int]:
         span = Span(*row)
         # A name becomes part of a path, and nothing else may.
-        if NAME.fullmatch(span.name) and 0 <= span.at < span.at + span.length <= span.size:
+        is_within = 0 <= span.at < span.at + span.length <= span.size <= INTEGER_MAX
+        if NAME.fullmatch(span.name) and is_within:
             return span
     raise TypeError("a part that is neither bytes nor [name, size, at, length] of a blob")
 

@@ -273,8 +273,10 @@ def blobs_in(row: Fields) -> tuple[Blob, ...]:
         if not isinstance(blob, list) or [type(part) for part in blob] != [str, int]:
             raise row.refusal("blobs", "a list of [name, size]", found)
         # A name becomes part of a path, and nothing else may.
-        if not NAME.fullmatch(blob[0]) or blob[1] < 0:
+        if not NAME.fullmatch(blob[0]):
             raise row.refusal("blobs", "names of 64 hex digits, and sizes", blob[0])
+        if not 0 <= blob[1] <= fields.INTEGER_MAX:
+            raise row.refusal("blobs", "sizes from 0, below 2^63", blob[1])
     return tuple(Blob(*blob) for blob in found)
 
 

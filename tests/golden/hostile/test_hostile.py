@@ -48,6 +48,20 @@ def number(value: int) -> bytes:
     return b"K" + bytes([value])
 
 
+def whole_number(value: int) -> bytes:
+    data = value.to_bytes((value.bit_length() + 8) // 8, "little")
+    return b"\x8a" + bytes([len(data)]) + data
+
+
+def part(*numbers: int) -> bytes:
+    """A part of a blob: its size, where it begins, how long it is."""
+    return b"(" + text("ab" * 32) + b"".join(map(whole_number, numbers)) + b"l"
+
+
+def body_of(*parts: bytes) -> bytes:
+    return wired("special", text("body"), b"(" + b"".join(parts) + b"l")
+
+
 def payload(*opcodes: bytes) -> bytes:
     """A dict of attributes, with something done on the way."""
     return b"\x80\x05}" + b"".join(opcodes) + b"0."
@@ -100,6 +114,8 @@ def header(stored: bytes, /, **changes: Any) -> dict[str, Any]:
 
 
 EVAL = text(f"__import__('os').environ.__setitem__({CANARY!r}, '1')")
+# A payload in which nothing is wrong.
+NOTHING = b"\x80\x05}."
 NEW_QUEUE = wired("new", number(0))
 HOSTILE: dict[str, tuple[Callable[[Path], bytes], type[Exception]]] = {
     "os.system": (shell_command, HostileStateError),
@@ -218,6 +234,30 @@ HOSTILE: dict[str, tuple[Callable[[Path], bytes], type[Exception]]] = {
     ),
     "an unknown packing": (framed(header(b"x", packing="exec"), b"x"), CorruptionError),
     "an infinite cut": (framed(header(b"", cut=float("inf"))), CorruptionError),
+    "a blob of more than a disk": (
+        framed(header(NOTHING, blobs=[["ab" * 32, 1 << 63]]), NOTHING),
+        CorruptionError,
+    ),
+    "a blob of less than nothing": (
+        framed(header(NOTHING, blobs=[["ab" * 32, -1]]), NOTHING),
+        CorruptionError,
+    ),
+    "a blob's endless size": (
+        framed(header(NOTHING, blobs=[["ab" * 32, 10**4000]]), NOTHING),
+        CorruptionError,
+    ),
+    "a climbing blob": (
+        framed(header(NOTHING, blobs=[["../" + "a" * 61, 1]]), NOTHING),
+        CorruptionError,
+    ),
+    "a part of more than a disk": (
+        state_file(payload(body_of(part(1 << 63, 0, 1 << 63)))),
+        CorruptionError,
+    ),
+    "a body of more than can be counted": (
+        state_file(payload(body_of(*[part(1 << 62, 0, 1 << 62)] * 2))),
+        CorruptionError,
+    ),
     "a climbing store": (framed(header(b"", store=["..", "..", ".."])), CorruptionError),
     "another kind of file": (lambda _: b"SQLite format 3\0" + bytes(100), CorruptionError),
     "nothing": (lambda _: b"", CorruptionError),

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import errno
 import hashlib
+import os
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,13 +16,14 @@ import pytest
 from tests.crash.faults import FaultyFiles
 from tests.unit.calls import a_call
 from tests.unit.gateway.test_wire import chunked
+from tests.unit.persistence.slow_files import SECONDS_MAX, SlowFiles
 
 from perdure.engine.bodies import INLINE_BYTES
 from perdure.errors import CorruptionError, RequestError
 from perdure.gateway import uploads, wire
 from perdure.gateway.checksums import refuse_wrong
 from perdure.gateway.downloads import send_body
-from perdure.persistence.blobs import BlobStore
+from perdure.persistence.blobs import BlobStore, BlobWriter
 from perdure.persistence.body import Body, whole
 
 LARGE = bytes(range(256)) * 6000
@@ -92,6 +94,65 @@ def test_nothing_is_left_when_the_client_goes(tmp_path: Path) -> None:
     messages = [*parts_of(LARGE)[:-1], GONE]
     with pytest.raises(wire.DisconnectedError):
         receive(BlobStore(tmp_path), messages, content_length=str(len(LARGE)))
+    assert files_of(tmp_path) == []
+
+
+@pytest.mark.parametrize("slow", ["blob.create", "blob.write", "blob.rename"])
+def test_an_upload_that_is_cancelled_while_a_thread_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slow: str
+) -> None:
+    """It ends at once; its thread writes to no other file, and closes and removes its own."""
+    files = SlowFiles(slow)
+    store = BlobStore(tmp_path, files)
+    closed: list[int] = []
+    close = os.close
+
+    def closing(descriptor: int) -> None:
+        # By what it stands for, as numbers come back; one that stands for nothing fails.
+        closed.append(os.fstat(descriptor).st_ino)
+        close(descriptor)
+
+    opened: list[int] = []
+    begin = store.begin
+
+    def beginning() -> BlobWriter:
+        monkeypatch.setattr(os, "close", closing)
+        writer = begin()
+        opened.append(writer.path.stat().st_ino)
+        return writer
+
+    monkeypatch.setattr(store, "begin", beginning)
+    other = tmp_path / "other"
+
+    async def cancelled() -> None:
+        messages = iter(parts_of(LARGE))
+
+        async def next_one() -> dict[str, Any]:
+            return next(messages)
+
+        upload = asyncio.create_task(uploads.receive_object(next_one, {}, store))
+        await asyncio.to_thread(files.begun.wait, SECONDS_MAX)
+        upload.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await upload
+        # It may get the number of a descriptor that was closed too early.
+        with other.open("wb"):
+            files.go_on.set()
+            await asyncio.get_running_loop().shutdown_default_executor()
+
+    asyncio.run(cancelled())
+    assert other.read_bytes() == b""
+    assert not list(tmp_path.rglob("*.tmp"))
+    assert len(opened) == 1
+    assert closed.count(opened[0]) == 1
+
+
+def test_an_upload_that_is_cancelled_before_its_thread_begins(tmp_path: Path) -> None:
+    """A thread that comes to it too late begins no file."""
+    incoming = uploads._Incoming(BlobStore(tmp_path), {})
+    incoming.close()
+    with pytest.raises(wire.DisconnectedError):
+        incoming._work(incoming._write)
     assert files_of(tmp_path) == []
 
 

@@ -8,10 +8,12 @@ import gc
 import hashlib
 import itertools
 import os
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
 from tests.crash.faults import KEPT, FaultyFiles, Kept, PowerLoss
+from tests.unit.persistence.slow_files import SECONDS_MAX, SlowFiles
 
 from perdure.errors import CorruptionError, DurabilityError, NoRoomError
 from perdure.persistence.blobs import NAME, Blob, BlobStore, file_of
@@ -74,6 +76,60 @@ def test_a_blob_of_another_process_is_not_believed(tmp_path: Path) -> None:
     assert put(BlobStore(tmp_path), b"right").read_all() == b"right"
 
 
+def test_a_whole_blob_of_another_process_stays(tmp_path: Path) -> None:
+    """What is what its name says is not written over, and synced like a new one."""
+    before = put(BlobStore(tmp_path), b"same")
+    path = tmp_path / file_of(*before.names)
+    inode = path.stat().st_ino
+    files = FaultyFiles()
+    store = BlobStore(tmp_path, files)
+    for _ in range(2):
+        put(store, b"same")
+    store.sync()
+
+    assert path.stat().st_ino == inode
+    assert files.names[-3:] == ["blob.open", "blob.fsync", "blob.fsync-folder"]
+    assert files_of(tmp_path) == [file_of(*before.names)]
+
+
+def test_two_that_put_the_same_at_once_leave_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What another has put and synced meanwhile is not written over."""
+    store = BlobStore(tmp_path)
+    look = store._is_whole
+    inodes: list[int] = []
+
+    def looking(blob: Blob, *, content: bool = False) -> bool:
+        found = look(blob, content=content)
+        if content and not inodes:
+            inodes.append(0)
+            put(store, b"same")
+            store.sync()
+            inodes[0] = (tmp_path / file_of(blob.name)).stat().st_ino
+        return found
+
+    monkeypatch.setattr(store, "_is_whole", looking)
+    body = put(store, b"same")
+    assert (tmp_path / file_of(*body.names)).stat().st_ino == inodes[0]
+    assert files_of(tmp_path) == [file_of(*body.names)]
+
+
+def test_a_blob_that_cannot_be_read_is_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that refuses a read of a blob makes it damaged, by its path."""
+    store = BlobStore(tmp_path)
+    body = put(store, b"abc")
+
+    def refused(*_: object) -> bytes:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "read", refused)
+    with pytest.raises(CorruptionError, match=os.strerror(errno.EIO)):
+        store.check(body.blobs[0], content=True)
+
+
 @pytest.mark.parametrize("damage", [lambda p: p.unlink(), lambda p: p.write_bytes(b"")])
 def test_what_was_damaged_is_mended_by_writing_it_again(tmp_path: Path, damage: object) -> None:
     """A blob that went, or was cut, comes back with the next body of that content."""
@@ -83,6 +139,18 @@ def test_what_was_damaged_is_mended_by_writing_it_again(tmp_path: Path, damage: 
     put(store, b"again")
 
     assert body.read_all() == b"again"
+
+
+def test_other_content_of_the_same_size_is_mended_by_writing_it_again(tmp_path: Path) -> None:
+    """Also by the process that wrote it: an answered put stores the bytes it was given."""
+    store = BlobStore(tmp_path)
+    body = put(store, b"right")
+    (tmp_path / file_of(name_of(b"right"))).write_bytes(b"wrong")
+
+    put(store, b"right")
+
+    assert body.read_all() == b"right"
+    assert files_of(tmp_path) == [file_of(name_of(b"right"))]
 
 
 def test_a_discarded_writer_leaves_nothing(tmp_path: Path) -> None:
@@ -98,6 +166,37 @@ def test_a_discarded_writer_leaves_nothing(tmp_path: Path) -> None:
     kept.discard()
 
     assert files_of(tmp_path) == [file_of(blob.name)]
+
+
+def test_a_writer_that_has_ended_writes_nothing(tmp_path: Path) -> None:
+    """A write or commit that comes too late is an error, and reaches no other file."""
+    store = BlobStore(tmp_path)
+    discarded, committed = store.begin(), store.begin()
+    discarded.discard()
+    committed.write(b"kept")
+    blob = committed.commit()
+    with (tmp_path / "other").open("wb"):
+        for late in (discarded, committed):
+            for use in (lambda w=late: w.write(b"late"), late.commit):
+                with pytest.raises(DurabilityError, match="ended"):
+                    use()
+    assert (tmp_path / "other").read_bytes() == b""
+    assert files_of(tmp_path) == [file_of(blob.name), "other"]
+
+
+def test_a_discard_waits_for_a_write(tmp_path: Path) -> None:
+    """A descriptor is not closed while another thread writes to it."""
+    files = SlowFiles("blob.write")
+    writer = BlobStore(tmp_path, files).begin()
+    with ThreadPoolExecutor(2) as threads:
+        writing = threads.submit(writer.write, b"x")
+        assert files.begun.wait(SECONDS_MAX)
+        discarding = threads.submit(writer.discard)
+        assert wait([discarding], timeout=0.1).not_done == {discarding}
+        files.go_on.set()
+        writing.result(SECONDS_MAX)
+        discarding.result(SECONDS_MAX)
+    assert files_of(tmp_path) == []
 
 
 def test_a_start_removes_what_was_arriving(tmp_path: Path) -> None:
@@ -178,6 +277,24 @@ def test_a_failed_sync_is_never_retried(tmp_path: Path) -> None:
     for _ in range(2):
         with pytest.raises(DurabilityError):
             store.sync()
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_second_sync_waits_for_the_first(tmp_path: Path, *, fails: bool) -> None:
+    """No sync returns while another still syncs what was written before both, or if that fails."""
+    files = SlowFiles("blob.fsync", fails=fails)
+    store = BlobStore(tmp_path, files)
+    put(store, b"x")
+    files.names.clear()
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(store.sync)
+        assert files.begun.wait(SECONDS_MAX)
+        second = threads.submit(store.sync)
+        assert wait([second], timeout=0.1).not_done == {second}
+        files.go_on.set()
+        for sync in (first, second):
+            assert isinstance(sync.exception(SECONDS_MAX), DurabilityError) == fails
+    assert ("blob.fsync-folder" in files.names) != fails
 
 
 @pytest.mark.parametrize("kept", KEPT)
@@ -268,15 +385,25 @@ def test_a_sweep_removes_only_what_nothing_names(tmp_path: Path) -> None:
     assert arriving.commit().name == name_of(b"arriving")
 
 
+def test_what_was_put_since_the_last_sweep_is_counted(tmp_path: Path) -> None:
+    """So that a checkpoint is due before bodies that were put over others fill the disk."""
+    store = BlobStore(tmp_path)
+    put(store, b"12345")
+    put(store, b"123")
+    assert store.unswept_bytes == 8
+    store.sweep((), cut=CUT)
+    assert store.unswept_bytes == 0
+
+
 def test_what_comes_while_a_sweep_looks_is_swept_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A blob that is written while the folder is looked through is not forgotten."""
     store = BlobStore(tmp_path)
 
-    def looking() -> list[str]:
+    def looking() -> set[str]:
         put(store, b"meanwhile")
-        return []
+        return set()
 
     monkeypatch.setattr(store, "_on_disk", looking)
     found = store.sweep((), cut=CUT)
@@ -349,6 +476,9 @@ def test_parts_of_a_stranger_are_checked() -> None:
         [["a" * 64, 10, -1, 5]],
         [["a" * 64, 10, 0, 0]],
         [["a" * 64, 10, True, 5]],
+        [["a" * 64, 1 << 63, 0, 5]],
+        [["a" * 64, 1 << 80, 1 << 79, 5]],
+        [["a" * 64, 1 << 62, 0, 1 << 62]] * 2,
         [["a" * 64, 10, 0]],
         [3],
     ]
@@ -393,14 +523,93 @@ def test_a_blob_that_comes_back_during_a_sweep_stays(
             other = b"two" if path.name == name_of(b"one") else b"one"
             writer = store.begin()
             writer.write(other)
-            # The sweep holds the store for each removal, as this would: by its own rules.
-            store._lock.release()
             again.append(Body(store, [whole(writer.commit())]))
-            store._lock.acquire()
 
     monkeypatch.setattr(store.files, "remove", putting)
     assert store.sweep((), cut=CUT) == names[:1]
     assert again[0].read_all() in (b"one", b"two")
+
+
+def test_a_folder_that_goes_hides_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What vanishes while it is listed, or is no folder of blobs, ends no sweep."""
+    old = BlobStore(tmp_path)
+    names = {name for number in range(8) for name in put(old, b"%d" % number).names}
+    gone, *others = sorted(names)
+    (tmp_path / "blobs" / "notes.txt").write_text("a user's")
+    (tmp_path / "blobs" / "0f").write_text("no folder")
+    (tmp_path / "blobs" / others[0][:2] / gone).write_text("of another folder")
+    listed = os.listdir
+
+    def vanishing(folder: Path) -> list[str]:
+        if folder.name == gone[:2]:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(folder))
+        return listed(folder)
+
+    monkeypatch.setattr(os, "listdir", vanishing)
+    assert BlobStore(tmp_path).sweep((), cut=CUT) == others
+
+
+@pytest.mark.parametrize("at", [1, 2])
+def test_a_folder_that_cannot_be_listed_is_named(tmp_path: Path, at: int) -> None:
+    """A disk that refuses a listing ends the sweep by name, and the next one looks again."""
+    names = put(BlobStore(tmp_path), b"x").names
+    store = BlobStore(tmp_path, FaultyFiles(at=at, fault="fail-once", only="blob.list"))
+    with pytest.raises(DurabilityError, match=r"blobs.*blob\.list"):
+        store.sweep((), cut=CUT)
+    assert store.sweep((), cut=CUT) == sorted(names)
+
+
+def test_others_go_on_while_a_blob_is_removed(tmp_path: Path) -> None:
+    """While the disk is busy with a removal syncs and puts do not wait, but of that content."""
+    files = SlowFiles("blob.unlink")
+    store = BlobStore(tmp_path, files)
+    name = next(iter(put(store, b"going").names))
+    gc.collect()
+    with ThreadPoolExecutor(4) as threads:
+        sweep = threads.submit(store.sweep, (), cut=CUT)
+        assert files.begun.wait(SECONDS_MAX)
+        try:
+            other = threads.submit(put, store, b"other").result(SECONDS_MAX)
+            threads.submit(store.sync).result(SECONDS_MAX)
+            again = threads.submit(put, store, b"going")
+            assert wait([again], timeout=0.1).not_done == {again}
+            assert not sweep.done()
+        finally:
+            files.go_on.set()
+        assert sweep.result(SECONDS_MAX) == [name]
+        body = again.result(SECONDS_MAX)
+    store.sync()
+
+    assert body.read_all() == b"going"
+    assert other.read_all() == b"other"
+    assert store.sweep((), cut=CUT) == []
+
+
+def test_no_blob_goes_while_it_is_synced(tmp_path: Path) -> None:
+    """A sweep waits for a sync that is under way: it has taken names that it opens yet."""
+    files = SlowFiles("blob.fsync")
+    store = BlobStore(tmp_path, files)
+    names = {*put(store, b"one").names, *put(store, b"two").names}
+    gc.collect()
+    with ThreadPoolExecutor(2) as threads:
+        sync = threads.submit(store.sync)
+        assert files.begun.wait(SECONDS_MAX)
+        sweep = threads.submit(store.sweep, (), cut=CUT)
+        assert wait([sweep], timeout=0.1).not_done == {sweep}
+        files.go_on.set()
+        sync.result(SECONDS_MAX)
+        assert set(sweep.result(SECONDS_MAX)) == names
+
+
+def test_what_could_not_be_removed_is_removed_later(tmp_path: Path) -> None:
+    """A disk that refuses a removal once is asked again by the next sweep."""
+    store = BlobStore(tmp_path, FaultyFiles(at=1, fault="fail-once", only="blob.unlink"))
+    names = put(store, b"x").names
+    gc.collect()
+    with pytest.raises(DurabilityError):
+        store.sweep((), cut=CUT)
+    assert store.sweep((), cut=CUT) == sorted(names)
+    assert files_of(tmp_path) == []
 
 
 def test_what_is_read_ahead_is_never_an_error(

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
+from tests.unit.persistence import plain_journal
+from tests.unit.persistence import test_lost as plain_records
 from tests.unit.persistence.plain_checkpoint import cut, graph, opened
 from tests.unit.persistence.test_record import CALL
 
-from perdure.errors import CorruptionError
+from perdure.errors import CorruptionError, DurabilityError
 from perdure.persistence import manifest as manifests
 from perdure.persistence import record as records
 from perdure.persistence import sweeping
 from perdure.persistence.blobs import Blob, BlobStore
 from perdure.persistence.checkpoint import Checkpointer
+from perdure.persistence.files import Files
 from perdure.persistence.keys import Lsn
+from perdure.persistence.lost import find_lost
 from perdure.persistence.statefile import Graph
 from perdure.persistence.sweeping import Sweeper, names_in
+from perdure.persistence.tail import cut_from
 
 
 def put(path: Path, data: bytes) -> Blob:
@@ -80,6 +87,52 @@ def test_files_set_aside_keep_their_blobs(tmp_path: Path) -> None:
 
     segment.unlink()
     assert swept(live) == {of_record.name}
+    live.directory.close()
+
+
+def test_a_cut_tail_keeps_its_blobs(tmp_path: Path) -> None:
+    """What was cut off a journal, as it is kept, names the bodies of the records in it."""
+    live = opened(tmp_path)
+    store = BlobStore(tmp_path)
+    journal = plain_journal.opened(tmp_path)
+    blobs = [plain_records.put(journal, store, b"%d" % number) for number in range(4)]
+    plain_journal.leave(journal)
+    plain_records.damaged(tmp_path, blobs[1])
+    tail, _ = plain_records.found(tmp_path)
+    lost = find_lost(tail, store, set)
+    assert lost is not None
+    torn = cut_from(tail, *lost, files=Files()).torn
+    assert torn is not None
+    assert [".from-" in kept for kept in torn.kept] == [True]
+
+    live.publish(cut(2, {"s3": graph(1)}))
+    assert swept(live) == {blobs[0].name}
+    (tmp_path / torn.kept[0]).rename(tmp_path / "quarantine" / "unfinished.tmp")
+    assert swept(live) == {blob.name for blob in blobs[1:]}
+    live.directory.close()
+
+
+def test_nothing_goes_while_the_quarantine_cannot_be_looked_through(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder set aside that refuses to be listed may name any blob; one that went names none."""
+    live = opened(tmp_path)
+    orphan = put(tmp_path, b"orphan")
+    inner = tmp_path / "quarantine" / "x-diverged"
+    inner.mkdir(parents=True)
+    code = errno.EACCES
+    listed = os.scandir
+
+    def refusing(path: str) -> object:
+        if str(path) == str(inner):
+            raise OSError(code, os.strerror(code))
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    with pytest.raises(DurabilityError, match=r"quarantine\.list.*Permission"):
+        swept(live)
+    code = errno.ENOENT
+    assert swept(live) == {orphan.name}
     live.directory.close()
 
 
