@@ -132,11 +132,15 @@ def test_error_inside_moto(server):
     """An error inside moto is a 500 in AWS shape; the log has the operation, the body no code."""
     s3 = server.client("s3")
     s3.create_bucket(Bucket="inside")
-    with pytest.raises(ClientError, match=r"InternalFailure.*UploadPart") as refused:
-        s3.upload_part(Bucket="inside", Key="k", UploadId="nonesuch", PartNumber=1, Body=b"x")
-    assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 500
-    assert "Traceback" not in str(refused.value)
-    assert "s3 UploadPart failed inside moto" in server.log
+    s3.put_object(Bucket="inside", Key="k", Body=b"x")
+    status, _, text = ask(
+        server, "PUT", "/inside/k?tagging", b"no XML", Authorization=signature("s3")
+    )
+    assert status == 500
+    assert b"InternalFailure" in text
+    assert b"PutObjectTagging" in text
+    assert b"Traceback" not in text
+    assert "s3 PutObjectTagging failed inside moto" in server.log
 
 
 def test_garbage_in_a_body(server):
