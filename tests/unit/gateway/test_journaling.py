@@ -1,14 +1,16 @@
-"""What the journal's thread calls back does not end it."""
+"""What the journal's thread calls back does not end it, and when a checkpoint is due."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from perdure import config
+from perdure.gateway import journaling as module
 from perdure.gateway.journaling import Journaling
 
 
@@ -40,3 +42,35 @@ def test_a_server_that_is_gone_is_not_told() -> None:
     asyncio.run(wait())
     (told,) = journal.callbacks
     told()
+
+
+@pytest.mark.parametrize(
+    ("what", "most"),
+    [
+        ("records", module.RECORDS_MAX),
+        ("journal", module.JOURNAL_BYTES_MAX),
+        ("blobs", module.BLOB_BYTES_MAX),
+        ("seconds", module.REPLAY_SECONDS_MAX),
+    ],
+)
+def test_a_checkpoint_is_due_for_each_reason(what: str, most: float) -> None:
+    """Records, their bytes, the bodies that only it lets go, and the time a replay takes."""
+
+    def is_due(amount: float) -> bool:
+        amounts = dict.fromkeys(("records", "journal", "blobs", "seconds"), 0.0) | {what: amount}
+        recorder = SimpleNamespace(seconds=amounts["seconds"])
+        engine: Any = SimpleNamespace(recorder=recorder)
+        journaling = Journaling(config.load(), engine, lambda *_: None)
+        journal: Any = SimpleNamespace(
+            appended_lsn=max(1, amounts["records"]), bytes_since_retired=amounts["journal"]
+        )
+        journaling.journal = journal
+        blobs: Any = SimpleNamespace(unswept_bytes=amounts["blobs"])
+        directory: Any = SimpleNamespace()
+        checkpointer: Any = SimpleNamespace(manifest=SimpleNamespace(cut=0, segment=1))
+        journaling._directory, journaling._checkpointer = directory, checkpointer
+        journaling._blobs = blobs
+        return journaling.is_due()
+
+    assert is_due(most)
+    assert not is_due(most * 0.9)
