@@ -33,7 +33,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import peers
-from peers import HOME, PERDURE, Running
+from peers import HOME, Running
 from tables import text_table
 
 PART_BYTES = 8 << 20
@@ -199,14 +199,14 @@ def socket_seconds(megabytes: float) -> float:
 def measure(folder: Path, count: int) -> tuple[list[Phase], dict[str, float]]:
     """All phases, and the MB/s of reading the files from disk, from memory, and of a socket."""
     megabytes = count * PART_BYTES / 1e6
-    with _server(folder) as running:
+    with peers.kept(folder) as running:
         watch = Watch(running)
         ask(running.port, "PUT", "/bench")
         watch.phase("put in parts", lambda: put(running.port, count), megabytes)
         first = watch.phases
         running.process.kill()
         running.process.wait()
-    with _server(folder) as running:
+    with peers.kept(folder) as running:
         watch = Watch(running)
         first.append(Phase("start after a kill", watch.peak_mb(), watch._cpu_s(), running.ready_s))
         watch.phase("get, checked", lambda: check(running.port, count), megabytes)
@@ -227,16 +227,6 @@ def measure(folder: Path, count: int) -> tuple[list[Phase], dict[str, float]]:
         single = b"x" * min(count * PART_BYTES, 200 << 20)
         watch.phase("put in one", lambda: ask(running.port, "PUT", "/bench/one", single))
     return [*first, *watch.phases], rates
-
-
-def _server(folder: Path):  # type: ignore[no-untyped-def]  # noqa: ANN202 - a context manager
-    port = peers.free_port()
-    command = [sys.executable, "-m", "perdure", "start", "--listen", f"127.0.0.1:{port}"]
-    environment = peers.clean_environment() | {"DATA_DIR": str(folder / "state")}
-    environment["TMPDIR"] = str(folder)
-    return peers.spawned(
-        command, port, environment, PERDURE.health, cwd=str(folder), ready=peers.persistence_ready
-    )
 
 
 def main() -> None:

@@ -17,19 +17,16 @@ may write more.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import datetime as dt
 import json
-import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import peers
 from calls import Builder
-from peers import HOME, PERDURE, Running
+from peers import HOME, Running
 from stall import SAVE, TABLE, name, patient, put_items
 from tables import text_table
 
@@ -130,24 +127,6 @@ def _key(number: int) -> dict[str, Any]:
     return {"id": {"S": name(number)}}
 
 
-@contextlib.contextmanager
-def server(folder: Path) -> Iterator[Running]:
-    """Perdure, by default but for its directory."""
-    port = peers.free_port()
-    command = [sys.executable, "-m", "perdure", "start", "--listen", f"127.0.0.1:{port}"]
-    environment = {
-        **peers.clean_environment(),
-        "PYTHONPATH": str(peers.ROOT / "src"),
-        "DATA_DIR": str(folder / "state"),
-        "TMPDIR": str(folder),
-    }
-    ready = peers.persistence_ready
-    with peers.spawned(
-        command, port, environment, PERDURE.health, cwd=str(folder), ready=ready
-    ) as running:
-        yield running
-
-
 def stopped(running: Running) -> float:
     """Stop it cleanly; seconds."""
     started = time.perf_counter()
@@ -159,24 +138,24 @@ def stopped(running: Running) -> float:
 def measure(size: int, folder: Path) -> dict[str, float]:
     """All figures of one size."""
     found: dict[str, float] = {}
-    with server(folder) as running:
+    with peers.kept(folder) as running:
         project = Project(running.port)
         project.create()
         project.fill(size)
         found["stop_s"] = stopped(running)
     found["disk_mb"] = _disk_mb(folder / "state")
-    with server(folder) as running:
+    with peers.kept(folder) as running:
         found["ready_s"] = running.ready_s
         found["rss_mb"] = peers.memory(running.process.pid).rss_mb
         project = Project(running.port)
         found |= project.first_reads()
         project.burst()
         found["burst_stop_s"] = stopped(running)
-    with server(folder) as running:
+    with peers.kept(folder) as running:
         Project(running.port).burst()
         running.process.kill()
         running.process.wait()
-    with server(folder) as running:
+    with peers.kept(folder) as running:
         found["killed_ready_s"] = running.ready_s
         found["checkpoint_mb"] = _checkpoint_mb(running, size)
     return found

@@ -13,6 +13,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 import venv
@@ -183,6 +184,21 @@ def spawned(
         yield Running(process, port, Path(cwd), time.perf_counter() - start)
     finally:
         _stop(process)
+
+
+def kept(folder: Path) -> contextlib.AbstractContextManager[Running]:
+    """Perdure on a state directory that stays: by default but for its place."""
+    port = free_port()
+    command = [sys.executable, "-m", "perdure", "start", "--listen", f"127.0.0.1:{port}"]
+    environment = {
+        **clean_environment(),
+        "PYTHONPATH": str(ROOT / "src"),
+        "DATA_DIR": str(folder / "state"),
+        "TMPDIR": str(folder),
+    }
+    return spawned(
+        command, port, environment, PERDURE.health, cwd=str(folder), ready=persistence_ready
+    )
 
 
 def free_port() -> int:

@@ -323,13 +323,7 @@ class _ByThread:
         Only shorter: it asks once who calls, and calls once for each number.
         """
         stream = _SCOPE.stream()
-        getrandbits = super().getrandbits if stream is None else stream.getrandbits  # type: ignore[misc]
-        count = len(options)
-        bits = count.bit_length()
-        place = getrandbits(bits)
-        while count and place >= count:
-            place = getrandbits(bits)
-        return options[place]
+        return _one_of(options, super().getrandbits if stream is None else stream.getrandbits)  # type: ignore[misc]
 
     def choices_of(self, options: Any, number: int) -> list[Any]:
         """As so many times ``choice``; asks once who calls, and draws in one go.

@@ -383,17 +383,22 @@ def test_what_cannot_be_ended_is_kept_and_told(
     assert len(twice.json("sqs", "ListQueues")["QueueUrls"]) == 1
 
 
-def test_an_image_that_cannot_be_loaded_ends_the_recovery(twice: Twice) -> None:
-    """Its store's file is older: nothing safe is left to go on with."""
+def spoil_an_image(twice: Twice, **changes: Any) -> None:
+    """Let the last record be an after-image of SQS whose graph has these fields."""
     twice.json("sqs", "CreateQueue", QueueName="q")
     twice.engine.recorder.step({key("sqs")}, "a test")
     kind, payload = twice.log.records[-1]
     found = decode_images(payload, path=PATH)
     ((where, data), *others) = found.stores
     state = decode(data, path=PATH)
-    graph = replace(state.graph, payload=b"\x80\x05K\x01.")
+    graph = replace(state.graph, **changes)
     spoilt = replace(found, stores=((where, encode(replace(state, graph=graph))), *others))
     twice.log.records[-1] = kind, b"".join(encode_images(spoilt))
+
+
+def test_an_image_that_cannot_be_loaded_ends_the_recovery(twice: Twice) -> None:
+    """Its store's file is older: nothing safe is left to go on with."""
+    spoil_an_image(twice, payload=b"\x80\x05K\x01.")
 
     with pytest.raises(LoadError, match="its after-image"):
         twice.replay()
@@ -401,15 +406,7 @@ def test_an_image_that_cannot_be_loaded_ends_the_recovery(twice: Twice) -> None:
 
 def test_an_image_whose_body_is_gone_is_damage(twice: Twice, tmp_path: Path) -> None:
     """Told before anything is installed, by the blob's path, and not as a disk that fails."""
-    twice.json("sqs", "CreateQueue", QueueName="q")
-    twice.engine.recorder.step({key("sqs")}, "a test")
-    kind, payload = twice.log.records[-1]
-    found = decode_images(payload, path=PATH)
-    ((where, data), *others) = found.stores
-    state = decode(data, path=PATH)
-    graph = replace(state.graph, blobs=(Blob("ab" * 32, 5),))
-    spoilt = replace(found, stores=((where, encode(replace(state, graph=graph))), *others))
-    twice.log.records[-1] = kind, b"".join(encode_images(spoilt))
+    spoil_an_image(twice, blobs=(Blob("ab" * 32, 5),))
 
     BLOBS.store = BlobStore(tmp_path)
     try:
