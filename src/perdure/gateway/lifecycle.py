@@ -78,8 +78,7 @@ class Lifecycle:
         self._checkpointer: Checkpointer | None = None
         # Where large bodies lie: of a server that keeps nothing, in a folder that goes with it.
         self.blobs = BlobStore(None, self.files)
-        self._sweeper: Sweeper | None = None
-        self._unswept = ""
+        self._sweeper: Sweeper
         # What each saved store shares; the engine reads it, saves update it.
         self._shares: dict[StoreKey, Shares] = {}
         self._saving = threading.Lock()
@@ -198,7 +197,7 @@ class Lifecycle:
         if by_itself or self._journaling.last_lsn > self.cut:
             return
         with self._saving:
-            self._sweep_blobs(self.checkpointer.manifest.cut)
+            self._sweeper.sweep_or_say(self.checkpointer.manifest.cut)
 
     def finish_soon(self) -> None:
         """The server stops: a save that runs in a child has seconds left, none starts one."""
@@ -379,22 +378,8 @@ class Lifecycle:
                     self._journaling.begin()
         self._follow_manifest()
         self._journaling.after_publish(cut.cut)
-        self._sweep_blobs(cut.cut)
+        self._sweeper.sweep_or_say(cut.cut)
         return Saved(written, taken.failed)
-
-    def _sweep_blobs(self, cut: Lsn) -> None:
-        """Remove bodies that the checkpoint has let go.  One that stays does no harm."""
-        assert self._sweeper is not None
-        try:
-            removed = self._sweeper.sweep(cut)
-        except StateError as error:
-            if self._unswept != str(error):
-                log.warning("no bodies are removed from blobs/: %s", error)
-            self._unswept = str(error)
-            return
-        self._unswept = ""
-        if removed:
-            log.debug("removed %d bodies that nothing refers to", len(removed))
 
     def _choose_cut(self) -> tuple[Lsn, Lsn | None]:
         """The cut of a checkpoint that captures now, and its segment.  Needs the engine lock.

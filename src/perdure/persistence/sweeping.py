@@ -9,17 +9,21 @@ name: too many are kept rather than too few.
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import stat
 from contextlib import suppress
 from pathlib import Path
 
+from perdure.errors import StateError
 from perdure.persistence.blobs import BlobStore
 from perdure.persistence.checkpoint import Checkpointer
 from perdure.persistence.directory import QUARANTINE
 from perdure.persistence.files import TEMPORARY, read_chunks
 from perdure.persistence.keys import Lsn
+
+log = logging.getLogger(__name__)
 
 LIKE_A_NAME = re.compile(rb'"([0-9a-f]{64})"')
 QUOTED_BYTES = 66
@@ -32,6 +36,8 @@ class Sweeper:
         self.store, self.checkpointer = store, checkpointer
         # By file of the quarantine: what it names.  Nothing in there changes.
         self._aside: dict[Path, frozenset[str]] = {}
+        # What kept the last sweep from its work.
+        self._trouble = ""
 
     def sweep(self, cut: Lsn) -> list[str]:
         """Remove what a checkpoint at ``cut``, which is the live one, has let go.
@@ -41,6 +47,19 @@ class Sweeper:
                 removed; or a blob cannot be removed.
         """
         return self.store.sweep(self.checkpointer.blobs() | self._set_aside(), cut=cut)
+
+    def sweep_or_say(self, cut: Lsn) -> None:
+        """As ``sweep``; what keeps it from that is logged, once.  What stays does no harm."""
+        try:
+            removed = self.sweep(cut)
+        except StateError as error:
+            if self._trouble != str(error):
+                log.warning("no bodies are removed from blobs/: %s", error)
+            self._trouble = str(error)
+            return
+        self._trouble = ""
+        if removed:
+            log.debug("removed %d bodies that nothing refers to", len(removed))
 
     def _set_aside(self) -> set[str]:
         directory = self.checkpointer.directory

@@ -16,7 +16,7 @@ from perdure.errors import CorruptionError, DurabilityError
 from perdure.persistence import manifest as manifests
 from perdure.persistence import record as records
 from perdure.persistence import sweeping
-from perdure.persistence.blobs import Blob, BlobStore
+from perdure.persistence.blobs import Blob, BlobStore, file_of
 from perdure.persistence.checkpoint import Checkpointer
 from perdure.persistence.files import Files
 from perdure.persistence.keys import Lsn
@@ -69,6 +69,26 @@ def test_nothing_goes_while_a_live_file_cannot_be_read(tmp_path: Path) -> None:
             swept(live)
     file.write_bytes(data)
     assert swept(live) == {orphan.name}
+    live.directory.close()
+
+
+def test_what_keeps_a_sweep_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A checkpoint is live whatever becomes of its sweep; the log is told, and told once."""
+    live = opened(tmp_path)
+    orphan = put(tmp_path, b"orphan")
+    live.publish(cut(1, {"s3": graph(1)}))
+    file = tmp_path / next(iter(live.manifest.stores.values())).file
+    data = file.read_bytes()
+    sweeper = Sweeper(BlobStore(tmp_path), live)
+    file.unlink()
+    for _ in range(2):
+        sweeper.sweep_or_say(Lsn(1))
+    assert [r.message.count("no bodies are removed") for r in caplog.records] == [1]
+    assert (tmp_path / file_of(orphan.name)).exists()
+
+    file.write_bytes(data)
+    sweeper.sweep_or_say(Lsn(1))
+    assert not (tmp_path / file_of(orphan.name)).exists()
     live.directory.close()
 
 
