@@ -26,6 +26,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from perdure.engine import process
+from perdure.engine.collections.tracked import Forked
 from perdure.engine.costs import COSTS
 from perdure.engine.heap import no_collections
 from perdure.engine.policy import POLICY, state_of
@@ -65,8 +66,14 @@ class Capture:
     Between the two no call may run in this process: both halves see one instant.
     """
 
-    def __init__(self, saved: Mapping[StoreKey, Shares]) -> None:
-        self.saved = saved
+    def __init__(self, saved: Mapping[StoreKey, Shares], *, with_entries: bool = True) -> None:
+        """Prepare one.
+
+        Args:
+            saved: What each store's file on disk shares.
+            with_entries: As ``Writer`` has it.
+        """
+        self.saved, self.with_entries = saved, with_entries
         self.result = Captured()
         # What ``begin`` did not get to, or could not write in time.
         self.left: set[StoreKey] = set()
@@ -128,6 +135,7 @@ class Capture:
             None, or why the parent cannot use what was captured.  ``unexpected`` are
             then stores it had better not leave to a child again.
         """
+        Forked.is_this = True
         before, homes = _decisions(), dict(SHARING.homes())
         captured = dict(self.result.graphs)
         self.finish()
@@ -221,7 +229,7 @@ class Capture:
 
     def _dump(self, key: StoreKey, store: Any) -> None:
         deadline = None if key in COSTS.here else self._deadline
-        writer = Writer(POLICY, SHARING, key, deadline=deadline)
+        writer = Writer(POLICY, SHARING, key, deadline=deadline, with_entries=self.with_entries)
         with COSTS.noted(key):
             graph = self.result.graphs[key] = writer.dump(self._attributes(key, store))
             SHARING.latest[key] = graph.shares

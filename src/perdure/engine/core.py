@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,9 @@ import moto.settings
 from perdure.engine import lock, outward, process, quirks, runtimes, stores
 from perdure.engine.calls import Answer, Call
 from perdure.engine.capture import Capture, Captured, capture, capture_process
+from perdure.engine.collections.tracked import reading
 from perdure.engine.dispatch import attempt, routes_of
+from perdure.engine.effects import is_read
 from perdure.engine.fingerprint import fingerprint
 from perdure.engine.loading import Fetch, Report, StoreLoader, connected
 from perdure.engine.lock import running
@@ -74,7 +77,8 @@ class Engine:
             self.calls += 1
             try:
                 if self.recorder is None:
-                    return attempt(call, may_park=may_park)
+                    with reading() if is_read(call) else nullcontext():
+                        return attempt(call, may_park=may_park)
                 return self.recorder.run(call, touched, may_park=may_park)
             finally:
                 # Now, not at the start: other calls may have run while this one waited.
@@ -221,7 +225,8 @@ class Engine:
 
         Needs the engine lock, until ``finish`` was called or a child was forked for it.
         """
-        work = Capture({} if self._loader is None else self._loader.shares)
+        shares = {} if self._loader is None else self._loader.shares
+        work = Capture(shares, with_entries=False)
         work.begin(keys, budget_seconds=budget_seconds)
         return work
 

@@ -22,9 +22,11 @@ from moto.core.base_backend import AccountSpecificBackend, BackendDict, BaseBack
 
 from perdure import __version__
 from perdure.engine import outward, special
+from perdure.engine.collections import items
 from perdure.engine.quirks import executions, queues, timers
 from perdure.engine.stores import NEVER_STATE, STORES, import_table, module_of, table_of
 from perdure.engine.translation import Translation, translation_of
+from perdure.persistence.entries import Collection
 from perdure.persistence.keys import StoreKey
 from perdure.persistence.statefile import StateFile
 
@@ -76,6 +78,15 @@ WITHOUT_THREADS: dict[tuple[str, str], Callable[[Any], dict[str, Any]]] = {
 # Objects whose attributes are put right before they are saved.
 BEHIND: dict[tuple[str, str], Callable[[Any], dict[str, Any]]] = {
     ("moto.sqs.models", "Queue"): queues.recorded,
+    ("moto.dynamodb.models.table", "Table"): items.recorded,
+    ("moto.dynamodb.models.table", "RestoredTable"): items.recorded,
+    ("moto.dynamodb.models.table", "RestoredPITTable"): items.recorded,
+}
+# Containers whose entries are saved each for itself, and who holds them.
+COLLECTIONS = {kind.kind: kind for kind in (items.Items,)}
+COLLECTION_CLASSES = frozenset(COLLECTIONS.values())
+HOLDERS: dict[tuple[str, str], Callable[[Any], object]] = {
+    name: items.adopt for name, row in BEHIND.items() if row is items.recorded
 }
 # Classes that moto derives from its stores' base, of objects that are none.
 NO_STORES = {("moto.servicecatalogappregistry.models", "AssociatedResource")}
@@ -204,9 +215,24 @@ class MotoPolicy:
         name = cls.__module__, cls.__qualname__
         return WITHOUT_THREADS.get(name) or BEHIND.get(name)
 
+    def is_collection(self, cls: type) -> bool:
+        """Whether objects of this class are collections."""
+        return cls in COLLECTION_CLASSES
+
+    def collection_class(self, kind: str) -> type:
+        """The class of collections of that kind."""
+        return COLLECTIONS[kind]
+
+    def bind_collection(self, value: Any, collection: Collection, state: StateFile) -> None:
+        """Tell a collection where its rows are."""
+        value.bind(collection, state.key, state.source)
+
     def finish(self, value: Any) -> None:
         """A thread is rebuilt as one that will not run."""
         outward.notice(value)
+        cls = type(value)
+        if (adopt := HOLDERS.get((cls.__module__, cls.__qualname__))) is not None:
+            adopt(value)
         if isinstance(value, threading.Thread):
             attributes = dict(value.__dict__)
             threading.Thread.__init__(value)

@@ -26,6 +26,7 @@ from perdure.engine import process
 from perdure.engine.bodies import BLOBS
 from perdure.engine.calls import Answer, Call
 from perdure.engine.capture import Capture, Captured, capture_process
+from perdure.engine.collections.tracked import reading
 from perdure.engine.dispatch import attempt
 from perdure.engine.doors import DOORS, CallNotes
 from perdure.engine.effects import is_read
@@ -136,7 +137,7 @@ class Recorder:
         """
         doors = DOORS.open()
         try:
-            with pinned(CLOCK.draw()) if CLOCK.is_set_back() else nullcontext(), doors:
+            with pinned(CLOCK.draw()) if CLOCK.is_set_back() else nullcontext(), doors, reading():
                 return attempt(call, may_park=may_park)
         except QuarantinedError:
             doors.notes.impure.append("a store it needs is set aside")

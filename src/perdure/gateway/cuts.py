@@ -28,14 +28,16 @@ from pathlib import Path
 from typing import Any
 
 from perdure.engine.capture import Capture, Move
+from perdure.engine.collections import tracked
 from perdure.engine.core import Engine
 from perdure.engine.costs import COSTS
 from perdure.engine.forked import Child, ChildError, UndecidedError, fork
 from perdure.engine.lock import ENGINE_LOCK
 from perdure.engine.process import PROCESS_KEY
 from perdure.errors import CaptureError, DurabilityError, PerdureError, StateError
-from perdure.persistence import fields
+from perdure.persistence import delta, fields
 from perdure.persistence.checkpoint import Checkpointer, Cut
+from perdure.persistence.entries import Collection, Row, collections_in, cut_of
 from perdure.persistence.fields import Fields
 from perdure.persistence.files import temporary_of
 from perdure.persistence.keys import ExportId, Lsn, StoreKey
@@ -64,6 +66,7 @@ class Instant:
         clock_us: The last clock any call had.
         must_advance: Whether records of a journal lie behind the live checkpoint.
         dropped: Stores that are in the live checkpoint and no more in this one.
+        at_stop: Whether the server stops.
     """
 
     cut: Lsn
@@ -74,6 +77,7 @@ class Instant:
     clock_us: int = 0
     must_advance: bool = False
     dropped: frozenset[StoreKey] = frozenset()
+    at_stop: bool = False
 
 
 def take(engine: Engine, checkpointer: Checkpointer, instant: Instant, *, apart: bool) -> Taken:
@@ -98,6 +102,8 @@ def take(engine: Engine, checkpointer: Checkpointer, instant: Instant, *, apart:
             log.info("a large capture runs in process: the system forks no child")
             taken.left = frozenset()
             work.finish()
+    # What a call hands out from here on is for the next one; a child has its own copy.
+    tracked.seal_all()
     taken.last_id = engine.last_id
     return taken
 
@@ -114,6 +120,8 @@ class Taken:
     left: frozenset[StoreKey] = frozenset()
     last_id: int = 0
     written_by: dict[str, str] = field(default_factory=dict)
+    # By store, of a child's: collections and rows.
+    apart: dict[StoreKey, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.written_by = self.engine.versions()
@@ -150,10 +158,17 @@ class Taken:
             self.instant.clock_us,
             self.instant.must_advance,
             self.instant.dropped,
+            self.instant.at_stop,
         )
+
+    def published(self) -> None:
+        """Its rows are the live ones.  Needs the engine lock."""
+        tracked.commit_all({**tracked.written_of(self.work.result.graphs), **self.apart})
 
     def discard(self) -> None:
         """End the child, if it still runs, and remove what it wrote."""
+        with ENGINE_LOCK:
+            tracked.unseal_all()
         if self.child is not None:
             self.child.kill()
             self.child = None
@@ -170,7 +185,17 @@ class Taken:
             if not self.work.take_over(report.captured, report.moves, report.failed):
                 raise UndecidedError("a shared object was given another home meanwhile")
         self.left |= report.captured
+        self.apart = {
+            key: (collections, self._rows(report.entries[key]) if key in report.entries else ())
+            for key, collections in report.collections.items()
+        }
         return report.entries
+
+    def _rows(self, entry: Entry) -> list[Row]:
+        """What changed of a store's collections, as the child wrote it."""
+        new = [stored.file for stored in entry.entries if cut_of(stored.file) == entry.cut]
+        root = self.checkpointer.directory.path
+        return [row for file in new for row in delta.read(temporary_of(root / file), entry.key)]
 
 
 # ------------------------------------------------------------------ the child
@@ -182,11 +207,13 @@ def _report(work: Capture, taken: Taken) -> bytes:
     reason = work.finish_apart()
     if reason is not None:
         return _json(refused=reason, here=work.unexpected)
-    entries, unchanged = [], []
+    entries, unchanged, collections = [], [], []
     captured = sorted(work.apart)
     for key in captured:
         # Popped: its bytes are on disk then, and need not be here as well.
         graph = work.result.graphs.pop(key)
+        if graph.collections:
+            collections.append({"store": key, "collections": graph.collections})
         try:
             entry = taken.checkpointer.prepare(
                 key,
@@ -205,6 +232,7 @@ def _report(work: Capture, taken: Taken) -> bytes:
     return _json(
         entries=entries,
         unchanged=unchanged,
+        collections=collections,
         failed=[{"store": key, "path": e.path, "reason": e.reason} for key, e in failed.items()],
         moves=work.moves,
         seconds=[{"store": k, "us": int((COSTS.seconds(k) or 0) * 1e6)} for k in captured],
@@ -227,6 +255,7 @@ class Report:
     moves: list[Move]
     failed: dict[StoreKey, CaptureError]
     seconds: dict[StoreKey, float]
+    collections: dict[StoreKey, tuple[Collection, ...]]
 
 
 def read_report(data: bytes, taken: Taken) -> Report:
@@ -265,7 +294,8 @@ def _checked(taken: Taken, report: Fields) -> Report:
     for entry in entries.values():
         _check_file(taken, entry)
     seconds = {row.key("store"): row.integer("us") / 1e6 for row in report.rows("seconds")}
-    return Report(set(captured), entries, _moves(report), failed, seconds)
+    collections = {row.key("store"): collections_in(row) for row in report.rows("collections")}
+    return Report(set(captured), entries, _moves(report), failed, seconds, collections)
 
 
 def _moves(report: Fields) -> list[Move]:
@@ -285,13 +315,15 @@ def _check_file(taken: Taken, entry: Entry) -> None:
     """See that what the child says it wrote is there, as long and of this cut."""
     if entry.cut != taken.instant.cut:
         raise ChildError(f"{entry.key}: written for cut {entry.cut}, not {taken.instant.cut}")
-    path = temporary_of(taken.checkpointer.directory.path / entry.file)
-    try:
-        found = path.stat().st_size
-    except OSError as error:
-        raise ChildError(f"{path}: {error.strerror}") from error
-    if found != entry.bytes:
-        raise ChildError(f"{path}: {found} bytes, {entry.bytes} were written")
+    new = [(s.file, s.bytes) for s in entry.entries if cut_of(s.file) == entry.cut]
+    for file, size in [(entry.file, entry.bytes), *new]:
+        path = temporary_of(taken.checkpointer.directory.path / file)
+        try:
+            found = path.stat().st_size
+        except OSError as error:
+            raise ChildError(f"{path}: {error.strerror}") from error
+        if found != size:
+            raise ChildError(f"{path}: {found} bytes, {size} were written")
 
 
 def _names(keys: Iterable[StoreKey]) -> str:

@@ -343,6 +343,7 @@ class Lifecycle:
                     clock_us=self.engine.clock_us,
                     must_advance=behind,
                     dropped=dropped,
+                    at_stop=self._hurry.is_set(),
                 ),
                 apart=apart,
             )
@@ -361,6 +362,8 @@ class Lifecycle:
             if self._detached:
                 self._journaling.keep_tail()
             written = self.checkpointer.publish(cut, replace=self._detached)
+            with ENGINE_LOCK:
+                taken.published()
         except BaseException:
             with ENGINE_LOCK:
                 self.engine.changed_again(taken.keys)
@@ -514,7 +517,7 @@ class Lifecycle:
                 if key not in self.engine.unloaded():
                     continue
             try:
-                self.checkpointer.read(key)
+                self.checkpointer.verify(key)
             except (StateError, KeyError):  # damaged, or reset meanwhile
                 with ENGINE_LOCK:
                     if key in self.engine.unloaded():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Collection, Mapping
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,8 @@ from perdure.persistence.lost import find_lost
 from perdure.persistence.manifest import Entry, Manifest
 from perdure.persistence.record import blobs_named
 from perdure.persistence.segment import FOLDER
+from perdure.persistence.source import Source
+from perdure.persistence.statefile import StateFile
 from perdure.persistence.tail import Tail, cut_from, read_tail
 from perdure.persistence.versions import refuse_newer
 
@@ -60,6 +63,7 @@ class Report:
     stores: int = 0
     records: int = 0
     blobs: int = 0
+    entries: int = 0
     findings: list[Finding] = field(default_factory=list)
     notes: list[Finding] = field(default_factory=list)
 
@@ -231,5 +235,17 @@ def _check_entry(
     except StateError as error:
         report.findings.append(Finding(entry.file, "unreadable", str(error), error.hint))
     else:
+        _check_rows(root, entry, state, report)
         return state.graph.blobs
     return ()
+
+
+def _check_rows(root: Path, entry: Entry, state: StateFile, report: Report) -> None:
+    """Note what is wrong with the rows of a store's collections."""
+    try:
+        with closing(Source(root, entry.key, entry.entries)) as source:
+            for collection in state.graph.collections:
+                report.entries += source.check(collection, root / entry.file)
+    except StateError as error:
+        path = getattr(error, "path", root / entry.file)
+        report.findings.append(_finding(root, path, "corrupt", error))

@@ -1,6 +1,7 @@
 """Publishes captured stores as one cut.
 
-    1. state files of the stores that changed     write, fsync, under temporary names
+    1. state files of the stores that changed,    write, fsync, under temporary names
+       with the rows of their collections
     2. their names                                rename
     3. their folders                              fsync
     4. the manifest that names them               write, fsync, rename, fsync
@@ -19,17 +20,20 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from dataclasses import replace as changed
 from datetime import UTC, datetime
 from hashlib import blake2b
 from pathlib import Path
 
-from perdure.errors import CorruptionError, DurabilityError
+from perdure.errors import CorruptionError, DurabilityError, StateError
+from perdure.persistence import entries, statefile
 from perdure.persistence import manifest as manifests
-from perdure.persistence import statefile
+from perdure.persistence.compaction import Rewriter
 from perdure.persistence.directory import Directory
 from perdure.persistence.files import TEMPORARY, read_file
 from perdure.persistence.keys import Lsn, StoreKey
 from perdure.persistence.manifest import Entry, Manifest
+from perdure.persistence.source import Source
 from perdure.persistence.statefile import Graph, StateFile
 from perdure.persistence.versions import refuse_newer
 
@@ -53,6 +57,7 @@ class Cut:
             journal lie behind the live one.
         dropped: Stores of the live one that this one has no more; their files are set
             aside.
+        at_stop: Whether the server stops, and nobody waits for the next one.
     """
 
     cut: Lsn
@@ -65,6 +70,7 @@ class Cut:
     clock_us: int = 0
     must_advance: bool = False
     dropped: frozenset[StoreKey] = frozenset()
+    at_stop: bool = False
 
 
 class Checkpointer:
@@ -133,18 +139,23 @@ class Checkpointer:
                 for key, graph in sorted(cut.graphs.items())
                 if _is_changed(key, graph, old)
             ]
+            rewriter = Rewriter(
+                self.directory.path, self.directory.files, cut.cut, at_stop=cut.at_stop
+            )
+            written = [_with_entries(e, cut.graphs[e.key], old, rewriter) for e in written]
             process = self._process(cut, old, now)
-        except DurabilityError:
+        except StateError:
             # On a full disk their space may be what the next attempt needs.
             self.discard(cut.cut)
             raise
         fresh = sorted([*written, *cut.prepared.values()], key=lambda entry: entry.key)
-        dropped = {key: old.stores[key].file for key in cut.dropped if key in old.stores}
+        dropped = {key: old.stores[key].files for key in cut.dropped if key in old.stores}
         if not (fresh or replace or cut.must_advance or dropped) and process is old.process:
             return []
-        for entry in fresh if process is old.process else [*fresh, process]:
-            self.directory.files.put_in_place(self.directory.path / entry.file, what="state")
-        for folder in {(self.directory.path / entry.file).parent for entry in (*fresh, process)}:
+        new_files = [file for entry in (*fresh, process) for file in _files_of(entry, cut.cut)]
+        for file in new_files:
+            self.directory.files.put_in_place(self.directory.path / file, what="state")
+        for folder in {(self.directory.path / file).parent for file in new_files}:
             self.directory.files.sync_folder(folder, what="state")
         kept = {key: entry for key, entry in old.stores.items() if key not in dropped}
         stores = {**kept, **{entry.key: entry for entry in fresh}}
@@ -158,7 +169,7 @@ class Checkpointer:
             cut.segment,
             cut.clock_us,
         )
-        aside = self.manifest.files() if replace else set(dropped.values())
+        aside = self.manifest.files() if replace else set().union(*dropped.values())
         self._make_live(new, aside=aside)
         return [entry.key for entry in fresh]
 
@@ -190,20 +201,26 @@ class Checkpointer:
         Durability:
             When this returns, the content is on disk under a temporary name.
         """
-        if not _is_changed(key, graph, Manifest() if replace else self.manifest):
+        old = Manifest() if replace else self.manifest
+        if not _is_changed(key, graph, old):
             return None
-        return self._write_temporary(key, graph, cut, written_by, _now())
+        entry = self._write_temporary(key, graph, cut, written_by, _now())
+        rewriter = Rewriter(self.directory.path, self.directory.files, cut, may_merge=False)
+        return _with_entries(entry, graph, old, rewriter)
 
     def discard(self, cut: Lsn) -> None:
         """Remove what was written under temporary names for a cut that will not be."""
         states = self.directory.path / manifests.STATES
         for path in states.glob(f"*/*/*.{cut}.state{TEMPORARY}"):
             self.directory.files.discard_temporary(path)
+        for kind in (entries.BASE, entries.DELTA):
+            for path in self.directory.path.glob(f"*/*.{cut}{kind}{TEMPORARY}"):
+                self.directory.files.discard_temporary(path)
 
     def keep_copies(self, module: str) -> None:
         """Give the live files of a service a second name in the quarantine folder."""
-        files = sorted(e.file for key, e in self.manifest.stores.items() if key.module == module)
-        for file in (*files, manifests.NAME):
+        mine = [entry.files for key, entry in self.manifest.stores.items() if key.module == module]
+        for file in (*sorted(set().union(*mine)), manifests.NAME):
             self.directory.keep_copy(file)
 
     def blobs(self) -> set[str]:
@@ -217,7 +234,8 @@ class Checkpointer:
         """
         live = self.manifest.files()
         self._blobs = {file: names for file, names in self._blobs.items() if file in live}
-        for file in sorted(live - self._blobs.keys()):
+        states = {file for file in live if file.startswith(f"{manifests.STATES}/")}
+        for file in sorted(states - self._blobs.keys()):
             path = self.directory.path / file
             try:
                 self._blobs[file] = frozenset(blob.name for blob in statefile.blobs_of(path))
@@ -232,7 +250,35 @@ class Checkpointer:
             CorruptionError: It is missing, or not what was written.
             NewerVersionError: A newer program wrote it.
         """
-        return self._read(self.manifest.stores[key])
+        entry = self.manifest.stores[key]
+        state, path = self._read(entry)
+        if not entry.entries:
+            return state, path
+        source = Source(self.directory.path, key, entry.entries)
+        return changed(state, source=source), path
+
+    def source(self, key: StoreKey) -> Source | None:
+        """The rows of a store's collections, as the live checkpoint has them; None = none.
+
+        Raises:
+            CorruptionError: A file of them is gone or damaged.
+        """
+        entry = self.manifest.stores.get(key)
+        if entry is None or not entry.entries:
+            return None
+        return Source(self.directory.path, key, entry.entries)
+
+    def verify(self, key: StoreKey) -> None:
+        """Read a store's live files, to see whether they are what was written.
+
+        Raises:
+            CorruptionError: One is gone or damaged.
+            NewerVersionError: A newer program wrote it.
+        """
+        entry = self.manifest.stores[key]
+        self._read(entry)
+        for stored in entry.entries:
+            entries.verify(self.directory.path, stored)
 
     def read_process(self) -> tuple[StateFile, Path] | None:
         """The file of what belongs to no store; None before the first checkpoint."""
@@ -291,6 +337,20 @@ class Checkpointer:
 
 def _missing(path: Path, error: OSError) -> CorruptionError:
     return CorruptionError(path, "state file", expected="a readable file", found=error.strerror)
+
+
+def _with_entries(entry: Entry, graph: Graph, old: Manifest, rewriter: Rewriter) -> Entry:
+    """The entry with the files of its collections' rows, written where they changed."""
+    before = old.stores[entry.key].entries if entry.key in old.stores else ()
+    return changed(entry, entries=rewriter.write(entry.key, graph, before))
+
+
+def _files_of(entry: Entry, cut: Lsn) -> list[str]:
+    """The files of an entry that were written for this cut."""
+    if entry.cut != cut:
+        return []
+    written = [s.file for s in entry.entries if entries.cut_of(s.file) == cut]
+    return [entry.file, *written]
 
 
 def _is_changed(key: StoreKey, graph: Graph, old: Manifest) -> bool:

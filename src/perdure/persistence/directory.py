@@ -46,9 +46,10 @@ from perdure.errors import (
 )
 from perdure.persistence import fields
 from perdure.persistence.blobs import FOLDER as BLOBS
+from perdure.persistence.entries import BASE, DELTA, cut_and_place, file_of
 from perdure.persistence.fields import Fields
 from perdure.persistence.files import CAUTIOUS, TEMPORARY, Files, kind_of, read_file
-from perdure.persistence.keys import Lsn
+from perdure.persistence.keys import Lsn, StoreKey
 from perdure.persistence.manifest import NAME as MANIFEST
 from perdure.persistence.manifest import NOTHING, STATES, Manifest, file_for, has_states, publish
 from perdure.persistence.segment import FOLDER as JOURNAL
@@ -128,11 +129,13 @@ class Directory:
         """
         named = live.files()
         removed, aside = [], []
-        leftovers = (f"{STATES}/**/*", f"*{TEMPORARY}", f"{JOURNAL}/{SPARE}")
+        rows = (f"*/*{kind}" for kind in (BASE, DELTA, BASE + TEMPORARY, DELTA + TEMPORARY))
+        leftovers = (f"{STATES}/**/*", *rows, f"*{TEMPORARY}", f"{JOURNAL}/{SPARE}")
         for path in itertools.chain.from_iterable(map(self.path.glob, leftovers)):
             relative = path.relative_to(self.path).as_posix()
-            left = path.suffix in (".state", TEMPORARY) and relative not in named
-            if not left or path.is_dir():
+            if relative.startswith(f"{QUARANTINE}/") or not _is_ours(relative):
+                continue
+            if relative in named or path.is_dir():
                 continue
             is_told_again = live.cut < _cut_of(path) <= replayable
             if path.suffix == TEMPORARY or is_told_again or self._is_superseded(relative, live):
@@ -158,9 +161,9 @@ class Directory:
         entries = [*live.entries, *([live.process] if live.process else [])]
         cut = _cut_of(Path(file))
         return any(
-            file == file_for(entry.key, Lsn(cut))
+            file in _names_at(entry.key, Lsn(cut))
             and cut < entry.cut
-            and (self.path / entry.file).is_file()
+            and all((self.path / newer).is_file() for newer in entry.files)
             for entry in entries
         )
 
@@ -240,8 +243,21 @@ class Directory:
 
 def _cut_of(path: Path) -> int:
     """The cut in a state file's name; one we did not write counts as new."""
+    rows = cut_and_place(path.as_posix())
+    if rows is not None:
+        return rows[0]
     digits = path.stem.rpartition(".")[2]
     return int(digits) if digits.isdecimal() else sys.maxsize
+
+
+def _names_at(key: StoreKey, cut: Lsn) -> tuple[str, ...]:
+    """What the files of a store written for a cut are called."""
+    return file_for(key, cut), file_of(key, cut, BASE), file_of(key, cut, DELTA)
+
+
+def _is_ours(file: str) -> bool:
+    """Whether a checkpoint writes files of that name."""
+    return file.endswith((".state", TEMPORARY)) or cut_and_place(file) is not None
 
 
 def recognise(path: Path) -> bool:

@@ -21,6 +21,7 @@ from typing import Any
 
 from perdure.errors import CorruptionError, FormatVersionError, LostManifestError
 from perdure.persistence import fields
+from perdure.persistence.entries import Stored, stored_in, stored_out
 from perdure.persistence.fields import Fields
 from perdure.persistence.files import Files, read_file
 from perdure.persistence.keys import Lsn, StoreKey
@@ -46,6 +47,7 @@ class Entry:
         cut: When the store last changed; older than the manifest's if it did not since.
         saved_at: ISO 8601, UTC.
         shares: What it has in common with other stores.
+        entries: The files of its collections' rows: a base, then deltas, in order.
     """
 
     key: StoreKey
@@ -56,6 +58,12 @@ class Entry:
     cut: Lsn
     saved_at: str
     shares: Shares
+    entries: tuple[Stored, ...] = ()
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """All its files, relative to the state directory."""
+        return self.file, *(stored.file for stored in self.entries)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +91,8 @@ class Manifest:
 
     def files(self) -> set[str]:
         """Every file it names, relative to the state directory."""
-        named = {entry.file for entry in self.stores.values()}
-        return named if self.process is None else named | {self.process.file}
+        entries = [*self.stores.values(), *([self.process] if self.process else [])]
+        return {file for entry in entries for file in entry.files}
 
 
 def file_for(key: StoreKey, cut: Lsn) -> str:
@@ -218,6 +226,7 @@ def entry_out(entry: Entry) -> dict[str, Any]:
         "stores": sorted(list(key) for key in entry.shares.stores),
         "imports": sorted(entry.shares.imports),
         "exports": sorted(entry.shares.exports),
+        **({"entries": stored_out(entry.entries)} if entry.entries else {}),
     }
 
 
@@ -235,4 +244,5 @@ def entry_in(row: Fields) -> Entry:
         cut=cut,
         saved_at=row.moment("saved_at"),
         shares=shares_in(row),
+        entries=stored_in(row, key, cut),
     )

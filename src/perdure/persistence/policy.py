@@ -8,6 +8,7 @@ import decimal
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
+from perdure.persistence.entries import Collection, Row
 from perdure.persistence.keys import ExportId, StoreKey
 from perdure.persistence.statefile import ClassRow, StateFile
 
@@ -124,8 +125,32 @@ class Policy(Protocol):
     def attributes_for(self, cls: type) -> Callable[[Any], dict[str, Any]] | None:
         """What picks the attributes to save, where not all of ``__dict__`` is state; else None."""
 
+    def is_collection(self, cls: type) -> bool:
+        """Whether objects of exactly this class are ``Outside``."""
+
+    def collection_class(self, kind: str) -> type:
+        """The class of collections of that kind, a ``dict``; else ``LookupError``."""
+
+    def bind_collection(self, value: Any, collection: Collection, state: StateFile) -> None:
+        """Tell a collection that just got its class where its rows are."""
+
     def finish(self, value: Any) -> None:
         """Complete an object that just got its class, such as a thread that will not run."""
+
+
+class Outside(Protocol):
+    """A collection: a container of moto whose entries are written each for itself."""
+
+    def plain(self) -> Any:
+        """An equal container of the type moto would have made, with all entries."""
+
+    def written(self, key: StoreKey) -> tuple[Collection, tuple[Row, ...], Mapping[Any, Any]]:
+        """What it is now, as a checkpoint of that store has it.
+
+        Returns:
+            The collection; the rows that differ from the live checkpoint's; and the
+            entries that no row can express, by key: they stand behind all others.
+        """
 
 
 class Exports(Protocol):

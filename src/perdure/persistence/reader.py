@@ -28,6 +28,7 @@ from perdure.errors import CorruptionError, HostileStateError, LoadError, Perdur
 from perdure.persistence import wire
 from perdure.persistence.blobs import Blob
 from perdure.persistence.body import BodyFile
+from perdure.persistence.entries import Collection
 from perdure.persistence.keys import ExportId, StoreKey
 from perdure.persistence.memory import bounded
 from perdure.persistence.policy import (
@@ -92,6 +93,7 @@ class Reader:
         self.policy, self.exports = policy, exports
         self.shared: dict[ExportId, Any] = {}
         self._settling: list[tuple[Any, type]] = []
+        self._collections: list[tuple[Any, Collection, StateFile]] = []
         self._guarded: dict[int, _Guard] = {}
         self._unbound = 0
         self._members: dict[int, tuple[Enum, dict[str, Any]]] = {}
@@ -121,6 +123,7 @@ class Reader:
             "perdure_factory": _Callable(self._factory),
             "perdure_pointer": _Callable(self._pointer),
             "perdure_method": _Callable(self._method),
+            "perdure_collection": _Callable(self._collection),
         }
 
     def load(self, state: StateFile, *, path: Path) -> dict[str, Any]:
@@ -202,6 +205,8 @@ class Reader:
             hashed = {cls for _, cls in self._settling if has_own_hash(cls)}
             if hashed:
                 _rehash(hashed)
+            for shell, collection, state in self._collections:
+                self.policy.bind_collection(shell, collection, state)
             for shell, _ in self._settling:
                 self.policy.finish(shell)
         except PerdureError:
@@ -251,6 +256,22 @@ class Reader:
             made = shell(content[0])
         self._settling.append((made, cls))
         return made
+
+    def _collection(self, *parts: Any) -> Any:
+        assert self._state is not None
+        if parts not in self._state.graph.collections:
+            # Whoever checks or drops rows goes by headers.
+            raise HostileStateError(self._path, "a collection that is not in its header")
+        collection = Collection(*parts)
+        if self._state.source is None and collection.size:
+            raise CorruptionError(
+                self._path, f"entries of {collection.name}", expected="a file", found="none named"
+            )
+        cls = self.policy.collection_class(collection.kind)
+        shell: Any = shell_class(cls)()
+        self._settling.append((shell, cls))
+        self._collections.append((shell, collection, self._state))
+        return shell
 
     def _share(self, number: int, index: int, *factory: str) -> Any:
         assert self._state is not None
@@ -404,6 +425,7 @@ class Reader:
 
     def _end(self) -> None:
         self._settling.clear()
+        self._collections.clear()
         self._translated.clear()
         self._shared_made.clear()
         if self._gc_was_enabled:

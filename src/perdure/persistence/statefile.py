@@ -2,7 +2,7 @@
 
     byte  size  field                                  (integers little-endian)
     0     8     magic, ``PRDSTATE``
-    8     4     format version, 1
+    8     4     format version: 2 if it names collections, else 1
     12    4     header length n, bytes
     16    4     CRC-32 of the header
     20    4     CRC-32 of bytes 0..19
@@ -37,12 +37,15 @@ import zstandard
 from perdure.errors import CorruptionError, FormatVersionError
 from perdure.persistence import fields
 from perdure.persistence.blobs import NAME, Blob
+from perdure.persistence.entries import Collection, Row, collections_in, collections_out
 from perdure.persistence.fields import Fields
 from perdure.persistence.files import read_chunks
 from perdure.persistence.keys import ExportId, Lsn, StoreKey
+from perdure.persistence.source import Source
 
 MAGIC = b"PRDSTATE"
-FORMAT = 1
+# 2 names collections: what reads 1 alone would find names in it that it does not know.
+FORMAT, WITHOUT_COLLECTIONS = 2, 1
 PREFIX = struct.Struct("<8sIII")
 PREFIX_CRC = struct.Struct("<I")
 HEADER_AT = PREFIX.size + PREFIX_CRC.size
@@ -93,7 +96,9 @@ class Graph:
 
     ``incomplete`` names attributes (``Class.attribute``) that objects in here lack,
     since they were written by an older engine and nothing says what they would be.
-    ``blobs`` are those its bodies are made of, in order of their names.
+    ``blobs`` are those its bodies are made of, in order of their names.  ``collections``
+    are those it names by their numbers, in order of these, and ``rows`` what differs of
+    them from the live checkpoint; a graph that is read has no ``rows``.
     """
 
     payload: bytes
@@ -101,6 +106,8 @@ class Graph:
     shares: Shares = field(default_factory=Shares)
     incomplete: tuple[str, ...] = ()
     blobs: tuple[Blob, ...] = ()
+    collections: tuple[Collection, ...] = ()
+    rows: tuple[Row, ...] = field(default=(), compare=False)
 
     @property
     def digest(self) -> str:
@@ -120,6 +127,8 @@ class StateFile:
     cut: Lsn
     written_by: dict[str, str]
     graph: Graph
+    # Where its collections' rows are; None of one that has none.
+    source: Source | None = field(default=None, compare=False)
 
 
 def encode(state: StateFile) -> bytes:
@@ -139,6 +148,7 @@ def encode(state: StateFile) -> bytes:
             "incomplete": list(state.graph.incomplete),
             "shares": _shares_out(state.graph.shares),
             **({"blobs": [list(blob) for blob in state.graph.blobs]} if state.graph.blobs else {}),
+            **_collections_out(state.graph.collections),
             "payload": {
                 "packing": packing,
                 "stored": len(stored),
@@ -148,7 +158,8 @@ def encode(state: StateFile) -> bytes:
         },
         separators=(",", ":"),
     ).encode()
-    prefix = PREFIX.pack(MAGIC, FORMAT, len(header), zlib.crc32(header))
+    version = FORMAT if state.graph.collections else WITHOUT_COLLECTIONS
+    prefix = PREFIX.pack(MAGIC, version, len(header), zlib.crc32(header))
     return b"".join((prefix, PREFIX_CRC.pack(zlib.crc32(prefix)), header, stored))
 
 
@@ -200,6 +211,7 @@ def _state(header: Fields, stored: bytes) -> StateFile:
             shares_in(header.inner("shares")),
             _names_in(header, "incomplete", header.items("incomplete")),
             blobs_in(header),
+            collections_in(header),
         ),
     )
 
@@ -278,6 +290,10 @@ def blobs_in(row: Fields) -> tuple[Blob, ...]:
         if not 0 <= blob[1] <= fields.INTEGER_MAX:
             raise row.refusal("blobs", "sizes from 0, below 2^63", blob[1])
     return tuple(Blob(*blob) for blob in found)
+
+
+def _collections_out(found: tuple[Collection, ...]) -> dict[str, Any]:
+    return {"collections": collections_out(found)} if found else {}
 
 
 def _class_out(module: str, name: str, attributes: Iterable[str] = ()) -> list[Any]:

@@ -12,6 +12,7 @@ this module and calling one, as a plain ``pickle.loads`` would, only fails.
     perdure_factory(name)                a defaultdict; its items follow
     perdure_pointer(kind, *parts)        something that lives elsewhere: a store
     perdure_method(object, name)         a method of the closed list, bound to an object
+    perdure_collection(number)           a collection; entries that are no rows follow
 
 The prefix makes them unlike any name in moto: the writer finds a function or
 class that slipped into a payload by its name alone.
@@ -71,6 +72,11 @@ def perdure_method(*_: Any) -> NoReturn:
     _only_named()
 
 
+def perdure_collection(*_: Any) -> NoReturn:
+    """A container whose entries stand elsewhere."""
+    _only_named()
+
+
 NAMES = frozenset(
     {
         perdure_new,
@@ -82,5 +88,6 @@ NAMES = frozenset(
         perdure_factory,
         perdure_pointer,
         perdure_method,
+        perdure_collection,
     }
 )

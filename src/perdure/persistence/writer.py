@@ -27,6 +27,7 @@ from perdure.errors import CaptureError
 from perdure.persistence import wire
 from perdure.persistence.blobs import BLOBS_PER_STORE_MAX, Blob
 from perdure.persistence.body import BodyFile
+from perdure.persistence.entries import Collection, Row
 from perdure.persistence.keys import ExportId, StoreKey
 from perdure.persistence.paths import find_path
 from perdure.persistence.policy import FACTORY_NAMES, INERT, Exports, Policy, Special
@@ -86,7 +87,13 @@ class Writer:
     """Writes one store.  Used once."""
 
     def __init__(
-        self, policy: Policy, exports: Exports, key: StoreKey, *, deadline: float | None = None
+        self,
+        policy: Policy,
+        exports: Exports,
+        key: StoreKey,
+        *,
+        deadline: float | None = None,
+        with_entries: bool = True,
     ) -> None:
         """Prepare to write a store.
 
@@ -96,6 +103,9 @@ class Writer:
             key: The store.
             deadline: Moment of ``time.perf_counter`` from which on ``dump`` gives up,
                 a frame late at most; None = never.
+            with_entries: Whether entries of collections stand in the graph, which is then
+                complete by itself.  Else it has their numbers, and ``rows`` of those that
+                changed since the live checkpoint.
         """
         self.policy, self.exports, self.key = policy, exports, key
         self.deadline = deadline
@@ -106,6 +116,8 @@ class Writer:
         self.imported: set[ExportId] = set()
         self.exported: set[ExportId] = set()
         self.blobs: set[Blob] = set()
+        self.with_entries = with_entries
+        self.collections: dict[int, tuple[Collection, tuple[Row, ...]]] = {}
         self._memo: Any = None
         # Classes of the store's own service, whose objects may be shared.
         self.own: set[type] = set()
@@ -137,7 +149,16 @@ class Writer:
         )
         shares = Shares(frozenset(self.stores), frozenset(self.imported), frozenset(self.exported))
         incomplete = tuple(self.policy.incomplete(self.key))
-        return Graph(payload, classes, shares, incomplete, tuple(sorted(self.blobs)))
+        written = [self.collections[number] for number in sorted(self.collections)]
+        return Graph(
+            payload,
+            classes,
+            shares,
+            incomplete,
+            tuple(sorted(self.blobs)),
+            tuple(collection for collection, _ in written),
+            tuple(row for _, rows in written for row in rows),
+        )
 
     def own_objects(self) -> list[Any]:
         """The written objects that another store of the same service might hold too."""
@@ -191,6 +212,8 @@ class _Reducers(dict[type, Reducer]):
             return self.pointer(identify)
         if (special := policy.special_for(cls)) is not None:
             return self.special(special)
+        if policy.is_collection(cls):
+            return self.whole if self.writer.with_entries else self.outside
         if cls in INERT_TYPES:
             return _inert(cls)
         if cls is collections.defaultdict:
@@ -232,6 +255,17 @@ class _Reducers(dict[type, Reducer]):
             return wire.perdure_special, (special.name, *arguments)
 
         return reduce
+
+    def whole(self, value: Any) -> Any:
+        """A collection as the container it is to moto."""
+        plain = value.plain()
+        return self[type(plain)](plain)
+
+    def outside(self, value: Any) -> Any:
+        """A collection by its number; its rows are for files of their own."""
+        collection, rows, rest = value.written(self.writer.key)
+        self.writer.collections[collection.number] = collection, rows
+        return wire.perdure_collection, tuple(collection), None, None, iter(rest.items())
 
     def method(self, value: Any) -> Any:
         """A bound method; it must be on the closed list."""

@@ -96,16 +96,16 @@ def test_the_digest_tells_graphs_apart() -> None:
 def test_a_newer_format_is_told_apart_from_damage() -> None:
     """A whole file of a newer format names both formats."""
     with pytest.raises(FormatVersionError) as error:
-        decode(file_of(header_of(b""), b"", version=2), path=PATH)
+        decode(file_of(header_of(b""), b"", version=3), path=PATH)
 
-    assert (error.value.found, error.value.supported, error.value.path) == (2, 1, PATH)
+    assert (error.value.found, error.value.supported, error.value.path) == (3, 2, PATH)
 
 
 DAMAGE: dict[str, Callable[[bytes], bytes]] = {
     "nothing": lambda _: b"",
     "magic": lambda d: b"PRDSTATF" + d[8:],
     "another file": lambda _: b"SQLite format 3\0" + bytes(100),
-    "version": lambda d: d[:8] + b"\x02" + d[9:],
+    "version": lambda d: d[:8] + b"\x03" + d[9:],
     "header length": lambda d: d[:12] + b"\xff\xff\xff\xff" + d[16:],
     "header CRC": lambda d: d[:16] + bytes(4) + d[20:],
     "prefix CRC": lambda d: d[:20] + bytes(4) + d[24:],

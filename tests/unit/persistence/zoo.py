@@ -480,6 +480,15 @@ class ZooPolicy:
             return lambda value: {k: v for k, v in value.__dict__.items() if k != "live"}
         return None
 
+    def is_collection(self, cls):
+        return False
+
+    def collection_class(self, kind):
+        raise LookupError(kind)
+
+    def bind_collection(self, value, collection, state):
+        raise AssertionError(collection)
+
     def finish(self, value: Any) -> None:
         self.finished.append(value)
 

@@ -26,6 +26,8 @@ from contextlib import contextmanager
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from perdure.engine.collections.items import Items, adopt
+from perdure.engine.collections.tracked import reading
 from perdure.engine.imports import after_import
 from perdure.engine.quirks.items import ITEMS, NO_VALUE, SCALARS, Key, Known, key_of, unordered
 from perdure.engine.quirks.replaced import Replaced, Watched, is_held
@@ -61,7 +63,17 @@ def refile(table: Any, hash_key: Any, range_key: Any) -> None:
 
 
 CONDITION = "ConditionalCheckFailed"
-_WATCHED = Watched(ITEMS, forget)
+
+
+class _Items(Watched):
+    """The items of a table, which are a collection from the first on."""
+
+    def __set__(self, found: Any, value: Any) -> None:
+        super().__set__(found, value)
+        adopt(found)
+
+
+_WATCHED = _Items(ITEMS, forget)
 trusted = _WATCHED.unwatched
 
 
@@ -82,7 +94,9 @@ def known_of(table: Any) -> Known | None:
         return None
     known = _KNOWN.get(table)
     if known is None:
-        known = _KNOWN[table] = Known(table)
+        # To make it changes none of them.
+        with reading():
+            known = _KNOWN[table] = Known(table)
     return known
 
 
@@ -106,7 +120,18 @@ def _length(table: Any) -> int:
     if known is not None and not is_held(table.__dict__, ITEMS):
         return len(known.by_key)
     held = table.__dict__[ITEMS]
+    if type(held) is Items:
+        return held.entries
     return sum(map(len, held.values())) if table.has_range_key else len(held)
+
+
+def _handed(table: Any, found: Iterable[Any]) -> Iterator[Any]:
+    """Items that were found past the table's own way to them."""
+    held = table.__dict__[ITEMS]
+    for item in found:
+        if type(held) is Items:
+            held.hand_out(item)
+        yield item
 
 
 def _all_items(table: Any) -> Any:
@@ -237,7 +262,7 @@ def _of_index(table: Any, conditions: list[tuple[str, Any]] | None) -> Any:
         known = known_of(table) if conditions else None
         if known is not None and conditions:
             name, value = conditions[0]
-            return known.having(name, value)
+            return list(_handed(table, known.having(name, value)))
     except NO_VALUE:
         pass
     return list(unordered(table))
@@ -269,9 +294,9 @@ def _in_order(table: Any, index_name: str | None, start: Any) -> Any:
         if known is None:
             return None
         if index_name is None:
-            return known.behind(_start_of(table, start))
+            return _handed(table, known.behind(_start_of(table, start)))
         found = _attributes_of(table, index_name)
-        return None if found is None else known.of_index(*found, start)
+        return None if found is None else _handed(table, known.of_index(*found, start))
     except NO_VALUE:
         return None
 

@@ -1,0 +1,7 @@
+"""Containers of moto that grow without bound, whose entries are saved and loaded one by one.
+
+``tracked`` says what all of them do, one module each what is special: how its entries are
+found, ordered, and written as JSON.
+
+    items     DynamoDB: the items of a table
+"""

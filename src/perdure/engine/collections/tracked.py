@@ -1,0 +1,307 @@
+"""What a collection knows of its entries: which may have changed, and what is on disk.
+
+moto changes objects in place.  So an entry that was handed out is *suspect*, unless a read
+did it, and stays so until a checkpoint has compared it with its row: a digest decides
+whether it is written.  What was never handed out is as it was.
+
+A checkpoint takes the suspects with it (``seal``) and comes back with what was written
+(``commit``), or with nothing (``unseal``): then they are suspect again.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any, NamedTuple
+from weakref import WeakValueDictionary
+
+from perdure.persistence.entries import SUM_BITS, Collection, Row
+from perdure.persistence.keys import StoreKey
+from perdure.persistence.source import Source
+from perdure.persistence.statefile import Graph
+
+# Key and sub of a row; an empty key and the keys in moto, of an entry that can have none.
+Place = tuple[str, Any]
+# Entries that no row can express, by their keys in moto.
+Rest = dict[tuple[Any, ...], Any]
+
+
+class Unfit(Exception):  # noqa: N818 - never leaves this package
+    """An entry that no row can express; it stands in the graph."""
+
+
+class Suspect(NamedTuple):
+    """An entry that may have changed: its keys in moto, and whether it has a new place."""
+
+    keys: tuple[Any, ...]
+    is_displaced: bool = False
+
+
+class OnDisk(NamedTuple):
+    """Where an entry's row stands, and its digest."""
+
+    part: int
+    place: int
+    digest: int
+
+
+class _Reading(threading.local):
+    """Whether this thread runs a call that reads: what that hands out stays as it is."""
+
+    is_on = False
+
+
+_READING = _Reading()
+# No number is used twice, also not by the next process, unless its clock was set back to the
+# very microsecond.  Not drawn: a call's random numbers are moto's.
+_NUMBERS = itertools.count(time.time_ns() // 1000)
+
+
+class Forked:
+    """Whether this process is a child that captures."""
+
+    is_this = False
+
+
+@contextmanager
+def reading() -> Iterator[None]:
+    """What runs in the body changes no entry."""
+    before, _READING.is_on = _READING.is_on, True
+    try:
+        yield
+    finally:
+        _READING.is_on = before
+
+
+class Tracked:
+    """What is the same for all collections; a base of containers.  Needs the engine lock."""
+
+    kind: str
+
+    number: int
+    # The store that wrote it last: its rows are in that one's files.
+    home: StoreKey | None
+    source: Source | None
+    # How many rows ``source`` has that are not in memory.
+    unloaded: int
+    count: int
+    total: int
+    suspects: dict[Place, Suspect]
+    sealed: dict[Place, Suspect]
+    pinned: dict[Place, Suspect]
+    disk: dict[Place, OnDisk]
+    parts: dict[str, int]
+    next_part: int
+    next_place: int
+
+    def begin(self) -> None:
+        """Be a collection that no checkpoint knows."""
+        self.number = next(_NUMBERS)
+        self.home, self.source = None, None
+        self.unloaded = self.count = self.total = 0
+        self.suspects, self.sealed, self.pinned = {}, {}, {}
+        self.disk, self.parts = {}, {}
+        self.next_part = self.next_place = 0
+        LIVING[self.number] = self
+
+    def bind(self, collection: Collection, home: StoreKey, source: Source | None) -> None:
+        """Be a collection whose rows are on disk."""
+        self.begin()
+        del LIVING[self.number]
+        self.number, self.home, self.source = collection.number, home, source
+        self.count, self.total = collection.size, collection.total
+        self.unloaded = collection.size
+        LIVING[self.number] = self
+
+    # ------------------------------------------------------------------ tracking
+
+    def note(self, place: Place | None, keys: tuple[Any, ...], *, is_moved: bool = False) -> None:
+        """An entry was handed out, came or went.
+
+        Args:
+            place: Of its row; None = it can have none.
+            keys: In moto.
+            is_moved: It is new, or is again: it stands behind all others.
+        """
+        if _READING.is_on:
+            return
+        at = place or ("", keys)
+        suspects = self.suspects
+        if is_moved:
+            known = suspects.pop(at, None)
+            displaced = at in self.disk or (known is not None and known.is_displaced)
+            suspects[at] = Suspect(keys, displaced)
+        elif at not in suspects:
+            suspects[at] = Suspect(keys)
+
+    def pin(self, place: Place | None, keys: tuple[Any, ...]) -> None:
+        """An entry stands in the graph."""
+        self.pinned[place or ("", keys)] = Suspect(keys)
+
+    def found(self, row: Row) -> None:
+        """A row came into memory."""
+        self.disk[row.key, row.sub] = OnDisk(row.part, row.place, row.digest)
+        self._keep_place(row)
+        self.unloaded -= 1
+
+    def _keep_place(self, row: Row) -> None:
+        if row.sub:
+            self.parts[row.key] = row.part
+        self.next_part = max(self.next_part, row.part + 1)
+        self.next_place = max(self.next_place, row.place + 1)
+
+    # ------------------------------------------------------------------ checkpoints
+
+    def written(self, key: StoreKey) -> tuple[Collection, tuple[Row, ...], Rest]:
+        """What a checkpoint has to write of it; see ``policy.Outside``."""
+        if self.home not in (None, key):
+            self.move()
+        rows: list[Row] = []
+        rest: Rest = {}
+        places = _Places(self)
+        count, total = self.count, self.total
+        for at, suspect in {**self.pinned, **self.suspects}.items():
+            before = self.disk.get(at)
+            row = self._row(at, suspect, before, places, rest)
+            digest = 0 if row is None else row.digest
+            if (0 if before is None else before.digest) == digest:
+                continue
+            count += (row is not None) - (before is not None)
+            total += digest - (0 if before is None else before.digest)
+            rows.append(row or Row(self.number, *at, 0, 0, None))
+        collection = Collection(self.number, self.kind, self.name, count, total % (1 << SUM_BITS))
+        return collection, tuple(rows), rest
+
+    def _row(
+        self, at: Place, suspect: Suspect, before: OnDisk | None, places: _Places, rest: Rest
+    ) -> Row | None:
+        """An entry's row as it is now; None = it has none."""
+        entry = self.entry(suspect.keys)
+        if entry is None:
+            return None
+        part, place = places.of(at, None if suspect.is_displaced else before)
+        if at[0]:
+            with suppress(Unfit):
+                return Row(self.number, *at, part, place, self.encode(entry, suspect.keys))
+        rest[suspect.keys] = entry
+        return None
+
+    def seal(self) -> None:
+        """Its suspects go with a checkpoint that is taken now."""
+        self.sealed = {**self.sealed, **self.suspects}
+        self.suspects = {}
+
+    def commit(self, collection: Collection, home: StoreKey, rows: Iterable[Row]) -> None:
+        """A checkpoint has what was sealed."""
+        for row in rows:
+            if row.value is None:
+                self.disk.pop((row.key, row.sub), None)
+            else:
+                self.disk[row.key, row.sub] = OnDisk(row.part, row.place, row.digest)
+                self._keep_place(row)
+        self.home, self.count, self.total = home, collection.size, collection.total
+        self.pinned = {
+            at: suspect
+            for at, suspect in {**self.pinned, **self.sealed}.items()
+            if at not in self.disk and self.entry(suspect.keys) is not None
+        }
+        self.sealed = {}
+
+    def unseal(self) -> None:
+        """No checkpoint has what was sealed."""
+        for at, suspect in self.sealed.items():
+            later = self.suspects.pop(at, suspect)
+            is_displaced = suspect.is_displaced or later.is_displaced
+            self.suspects[at] = Suspect(later.keys, is_displaced)
+        self.sealed = {}
+
+    def move(self) -> None:
+        """Another store carries it from now on: what it had on disk is none of that one's."""
+        if Forked.is_this:
+            # The number it gets would be this process' alone.
+            raise RuntimeError(f"the collection {self.name!r} has another home now")
+        self.bring_all()
+        del LIVING[self.number]
+        entries = list(self.places())
+        self.begin()
+        for place, keys in entries:
+            self.note(place, keys, is_moved=True)
+
+    # ------------------------------------------------------------------ of each kind
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        raise NotImplementedError
+
+    def entry(self, keys: tuple[Any, ...]) -> Any | None:
+        """The entry in memory of these keys; None = there is none."""
+        raise NotImplementedError
+
+    def encode(self, entry: Any, keys: tuple[Any, ...]) -> bytes:
+        """An entry as JSON; ``Unfit`` if that would not be all of it."""
+        raise NotImplementedError
+
+    def places(self) -> Iterator[tuple[Place | None, tuple[Any, ...]]]:
+        """All entries in memory, in order: the place of its row, if it can have one; keys."""
+        raise NotImplementedError
+
+    def bring_all(self) -> None:
+        """Let every entry be in memory, in order."""
+        raise NotImplementedError
+
+
+class _Places:
+    """Hands out places behind all others, for as long as one checkpoint is written."""
+
+    def __init__(self, tracked: Tracked) -> None:
+        self.parts: Mapping[str, int] = tracked.parts
+        self.new_parts: dict[str, int] = {}
+        self.next_part, self.next_place = tracked.next_part, tracked.next_place
+
+    def of(self, at: Place, before: OnDisk | None) -> tuple[int, int]:
+        """Part and place of an entry: what it had, or new ones."""
+        if before is not None:
+            return before.part, before.place
+        part = self.parts.get(at[0], self.new_parts.get(at[0]))
+        if part is None or not at[1]:
+            part, self.next_part = self.next_part, self.next_part + 1
+            self.new_parts[at[0]] = part
+        place, self.next_place = self.next_place, self.next_place + 1
+        return part, place
+
+
+LIVING: WeakValueDictionary[int, Tracked] = WeakValueDictionary()
+
+
+def seal_all() -> None:
+    """A checkpoint is taken now."""
+    for tracked in list(LIVING.values()):
+        tracked.seal()
+
+
+def unseal_all() -> None:
+    """It came to nothing, or this is what it did not reach."""
+    for tracked in list(LIVING.values()):
+        tracked.unseal()
+
+
+def commit_all(written: Mapping[StoreKey, tuple[Iterable[Collection], Iterable[Row]]]) -> None:
+    """It was published with these collections of these stores, and these rows of them."""
+    for key, (collections, rows) in written.items():
+        by_number: dict[int, list[Row]] = {}
+        for row in rows:
+            by_number.setdefault(row.collection, []).append(row)
+        for collection in collections:
+            tracked = LIVING.get(collection.number)
+            if tracked is not None:
+                tracked.commit(collection, key, by_number.get(collection.number, ()))
+    unseal_all()
+
+
+def written_of(graphs: Mapping[StoreKey, Graph]) -> dict[StoreKey, Any]:
+    """What graphs say to ``commit_all``."""
+    return {key: (graph.collections, graph.rows) for key, graph in graphs.items()}

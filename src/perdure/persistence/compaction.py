@@ -1,0 +1,128 @@
+"""How the rows of a checkpoint are written: as a delta, or with all others as a new base.
+
+A delta costs what changed; a base costs all there is, and is what people open.  So a small
+store gets a base with every checkpoint, and any other one when its deltas have grown to a
+sixteenth of its base: then a byte that changed has been written some sixteen times.  A
+stop writes a base of middling size too, so that whoever looks at the files of a stopped
+server finds all in one.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+from perdure.errors import CorruptionError
+from perdure.persistence import database, delta
+from perdure.persistence.entries import (
+    BASE,
+    DELTA,
+    Row,
+    Stored,
+    checksum_of,
+    file_of,
+    verify,
+)
+from perdure.persistence.files import Files, temporary_of
+from perdure.persistence.keys import Lsn, StoreKey
+from perdure.persistence.statefile import Graph
+
+log = logging.getLogger(__name__)
+
+# Up to here a base is written with every checkpoint; at a stop.
+SMALL_BYTES = 512 << 10
+SMALL_AT_STOP_BYTES = 32 << 20
+# What deltas may hold together: the share of a base, but from so much to so much.
+SHARE = 16
+DELTAS_BYTES = 1 << 20, 4 << 20
+DELTAS_MAX = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Rewriter:
+    """Writes the rows of stores for one cut, under temporary names.
+
+    Attributes:
+        root: The state directory.
+        files: The disk.
+        cut: The cut.
+        at_stop: Whether nobody waits for the next one.
+        may_merge: Whether it may be a base; else what changed stands in a file of its own.
+    """
+
+    root: Path
+    files: Files
+    cut: Lsn
+    at_stop: bool = False
+    may_merge: bool = True
+
+    def write(self, key: StoreKey, graph: Graph, before: tuple[Stored, ...]) -> tuple[Stored, ...]:
+        """Write what changed of a store's collections.
+
+        Args:
+            key: The store.
+            graph: Its state at the cut.
+            before: The files of the live checkpoint, on which ``graph.rows`` are built.
+
+        Returns:
+            The files that hold all rows at the cut; a new one has its temporary name.
+
+        Raises:
+            DurabilityError: It could not be written.
+
+        Durability:
+            When this returns, the content of a new file is on disk.
+        """
+        if not graph.collections:
+            return ()
+        data = delta.encode(key, self.cut, list(graph.rows)) if graph.rows else b""
+        if before and not data:
+            return before
+        if self.may_merge and self._is_time(before, len(data)):
+            try:
+                return (self._merge(key, graph, before),)
+            except CorruptionError as error:
+                # What is in memory is written all the same, above the damage, which stays.
+                log.error("%s: its entries are not merged: %s (%s)", key, error, error.hint)  # noqa: TRY400
+            if not data:
+                return before
+        file = file_of(key, self.cut, DELTA)
+        self.files.write_temporary(self.root / file, data, what="entries")
+        return *before, self._stored(file)
+
+    def _is_time(self, before: tuple[Stored, ...], bytes_more: int) -> bool:
+        """Whether to write a base."""
+        total = sum(stored.bytes for stored in before) + bytes_more
+        if total <= (SMALL_AT_STOP_BYTES if self.at_stop else SMALL_BYTES):
+            return True
+        if self.at_stop:
+            return False
+        base = sum(stored.bytes for stored in before if stored.file.endswith(BASE))
+        least, most = DELTAS_BYTES
+        allowed = min(max(base // SHARE, least), most)
+        return total - base > allowed or len(before) > DELTAS_MAX
+
+    def _merge(self, key: StoreKey, graph: Graph, before: tuple[Stored, ...]) -> Stored:
+        # What is damaged must not come out of this with a checksum that is right.
+        paths = [verify(self.root, stored) for stored in before]
+        base = next((path for path in paths if path.suffix == BASE), None)
+        rows: Iterator[Row] = chain.from_iterable(
+            delta.read(path, key) for path in paths if path != base
+        )
+        file = file_of(key, self.cut, BASE)
+        path = self.root / file
+        self.files.make_folder(path.parent, what="entries")
+        self.files.step(
+            "entries.merge",
+            path,
+            lambda: database.merge(
+                temporary_of(path), base, chain(rows, graph.rows), graph.collections
+            ),
+        )
+        return self._stored(file)
+
+    def _stored(self, file: str) -> Stored:
+        return Stored(file, *checksum_of(temporary_of(self.root / file)))

@@ -1,0 +1,195 @@
+"""Entries: what of a store stands outside of its graph, each for itself.
+
+A collection is a container that grows without bound, a table's items or a queue's
+messages.  The graph holds its number alone; each of its entries is a *row*:
+
+    collection   the collection's number, for its life
+    key, sub     what the entry is found by; ``sub`` is empty where one key says all
+    part, place  where it stands among the others: by part, then by place
+    value        JSON
+
+A checkpoint writes the rows that differ from those of the one before.  They stand in a
+*base*, a SQLite database (``database``), and in *deltas*, of what later checkpoints
+changed (``delta``).  No file is ever written to again, so whoever reads a checkpoint
+reads what it was.
+
+    <module>/<account>_<region>.<cut>.db
+    <module>/<account>_<region>.<cut>.delta.jsonl
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from hashlib import blake2b
+from pathlib import Path
+from typing import NamedTuple
+
+from perdure.errors import CorruptionError
+from perdure.persistence.fields import Fields
+from perdure.persistence.files import read_chunks
+from perdure.persistence.keys import Lsn, StoreKey
+
+BASE, DELTA = ".db", ".delta.jsonl"
+SUM_BITS = 64
+NUMBER_MAX = 1 << 53
+_NAME = re.compile(r"(?P<account>[^_/]+)_(?P<region>[^/]+)\.(?P<cut>\d+)(\.db|\.delta\.jsonl)")
+
+
+class Row(NamedTuple):
+    """One entry; ``value`` None = it is gone, and part and place say nothing."""
+
+    collection: int
+    key: str
+    sub: str
+    part: int
+    place: int
+    value: bytes | None
+
+    @property
+    def digest(self) -> int:
+        """64 bits, signed, that tell the row from any other; 0 of one that is gone."""
+        if self.value is None:
+            return 0
+        head = f"{self.collection}\0{self.key}\0{self.sub}\0{self.part}\0{self.place}\0"
+        seen = blake2b(head.encode() + self.value, digest_size=8)
+        return int.from_bytes(seen.digest(), "little", signed=True)
+
+
+class Collection(NamedTuple):
+    """A collection as a checkpoint has it.
+
+    Attributes:
+        number: Names it.
+        kind: What it is, such as ``dynamodb.items``.
+        name: For people: a table's, a queue's.
+        size: How many rows it has.
+        total: The sum of their digests, modulo 2^64.  So a row that is lost is missed.
+    """
+
+    number: int
+    kind: str
+    name: str
+    size: int
+    total: int
+
+
+class Stored(NamedTuple):
+    """A file of rows: its path in the state directory, bytes, and CRC-32C in hex."""
+
+    file: str
+    bytes: int
+    checksum: str
+
+
+def file_of(key: StoreKey, cut: Lsn, kind: str) -> str:
+    """Where a store's base (``BASE``) or delta (``DELTA``) of a cut stands."""
+    return f"{key.module}/{key.account}_{key.region}.{cut}{kind}"
+
+
+def cut_and_place(file: str) -> tuple[int, str] | None:
+    """Of such a path: the cut, and what of it all files of a store have in common."""
+    folder, _, name = file.rpartition("/")
+    found = _NAME.fullmatch(name)
+    if found is None:
+        return None
+    return int(found["cut"]), f"{folder}/{found['account']}_{found['region']}"
+
+
+def cut_of(file: str) -> int:
+    """The cut in such a path."""
+    found = cut_and_place(file)
+    assert found is not None, file
+    return found[0]
+
+
+def stored_out(files: Iterable[Stored]) -> list[list[object]]:
+    """As JSON has them."""
+    return [list(each) for each in files]
+
+
+def stored_in(row: Fields, key: StoreKey, cut: Lsn) -> tuple[Stored, ...]:
+    """What ``stored_out`` made of a store's files, in their order: a base, then deltas."""
+    if "entries" not in row.values:
+        return ()
+    found = row.items("entries")
+    stored = []
+    for each in found:
+        if not isinstance(each, list) or [type(part) for part in each] != [str, int, str]:
+            raise row.refusal("entries", "a list of [file, bytes, checksum]", found)
+        stored.append(Stored(*each))
+    cuts = [_cut_of(each.file, key, number) for number, each in enumerate(stored)]
+    if -1 in cuts or sorted(set(cuts)) != cuts or max(cuts, default=0) > cut:
+        raise row.refusal("entries", f"files of {key} up to cut {cut}, in order", found)
+    return tuple(stored)
+
+
+def _cut_of(file: str, key: StoreKey, number: int) -> int:
+    for kind in (BASE, DELTA) if number == 0 else (DELTA,):
+        found = cut_and_place(file)
+        if found is not None and file == file_of(key, Lsn(found[0]), kind):
+            return found[0]
+    return -1
+
+
+def collections_out(found: Iterable[Collection]) -> list[list[object]]:
+    """As headers have them."""
+    return [list(each) for each in found]
+
+
+def collections_in(row: Fields) -> tuple[Collection, ...]:
+    """What ``collections_out`` made; a file from before there were any has none."""
+    if "collections" not in row.values:
+        return ()
+    found = row.items("collections")
+    collections = []
+    for each in found:
+        if not isinstance(each, list) or [type(part) for part in each] != [int, str, str, int, int]:
+            raise row.refusal("collections", "[number, kind, name, size, total] of each", found)
+        collection = Collection(*each)
+        if not 0 < collection.number < NUMBER_MAX or not 0 <= collection.size < NUMBER_MAX:
+            raise row.refusal("collections", "numbers and counts below 2^53", each[0])
+        if not 0 <= collection.total < 1 << SUM_BITS:
+            raise row.refusal("collections", "totals from 0, below 2^64", each[-1])
+        collections.append(collection)
+    if len({each.number for each in collections}) < len(collections):
+        raise row.refusal("collections", "each once", found)
+    return tuple(collections)
+
+
+def total_of(rows: Iterable[Row]) -> int:
+    """The sum of their digests, modulo 2^64."""
+    return sum(row.digest for row in rows) % (1 << SUM_BITS)
+
+
+def checksum_of(path: Path) -> tuple[int, str]:
+    """Bytes and CRC-32C, in hex, of a file of rows.
+
+    Raises:
+        FileNotFoundError: There is none.
+        CorruptionError: It cannot be read.
+    """
+    from crc32c import crc32c
+
+    size, found = 0, 0
+    for chunk in read_chunks(path, what="entries"):
+        size, found = size + len(chunk), crc32c(chunk, found)
+    return size, f"{found:08x}"
+
+
+def verify(root: Path, stored: Stored) -> Path:
+    """Whether a file of rows is what was written; its path.
+
+    Raises:
+        CorruptionError: It is gone, or not what was written.
+    """
+    path = root / stored.file
+    try:
+        size, checksum = checksum_of(path)
+    except FileNotFoundError as error:
+        raise CorruptionError(path, "entries", expected="a file", found="nothing") from error
+    if size != stored.bytes:
+        raise CorruptionError(path, "entries length", expected=stored.bytes, found=size)
+    if checksum != stored.checksum:
+        raise CorruptionError(path, "entries CRC", expected=stored.checksum, found=checksum)
+    return path

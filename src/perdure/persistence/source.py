@@ -1,0 +1,102 @@
+"""The rows of one store at one checkpoint, to be read one by one.
+
+Deltas are read at once, as they are small; a base by what is asked of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from perdure.errors import CorruptionError
+from perdure.persistence import delta
+from perdure.persistence.database import Database
+from perdure.persistence.entries import BASE, Collection, Row, Stored, total_of, verify
+from perdure.persistence.keys import StoreKey
+
+
+class Source:
+    """A base with the deltas above it.  By one thread at a time."""
+
+    def __init__(self, root: Path, key: StoreKey, files: tuple[Stored, ...]) -> None:
+        """Open a store's files.
+
+        Args:
+            root: The state directory.
+            key: The store.
+            files: A base, if there is one, then deltas, in order.
+
+        Raises:
+            CorruptionError: One is gone or damaged.
+            FormatVersionError: One was written by a newer Perdure.
+        """
+        self._base: Database | None = None
+        # Collection -> (key, sub) -> the last row of it.
+        self._above: dict[int, dict[tuple[str, str], Row]] = {}
+        try:
+            for stored in files:
+                path = verify(root, stored)
+                if stored.file.endswith(BASE):
+                    self._base = Database(path)
+                    continue
+                for row in delta.read(path, key):
+                    self._above.setdefault(row.collection, {})[row.key, row.sub] = row
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Let go of the files."""
+        if self._base is not None:
+            self._base.close()
+
+    def get(self, collection: int, key: str, sub: str = "") -> Row | None:
+        """The row of an entry; None = there is none."""
+        above = self._above.get(collection, {}).get((key, sub))
+        if above is not None:
+            return None if above.value is None else above
+        return None if self._base is None else self._base.get(collection, key, sub)
+
+    def check(self, collection: Collection, path: Path) -> int:
+        """Whether all rows of a collection are there; how many.
+
+        Args:
+            collection: As the store's state file has it.
+            path: That file, for the error.
+
+        Raises:
+            CorruptionError: Rows are missing, or others are there.
+        """
+        rows = self.of_collection(collection.number)
+        found = len(rows), total_of(rows)
+        if found != (collection.size, collection.total):
+            expected = collection.size, collection.total
+            raise CorruptionError(
+                path, f"entries of {collection.name}", expected=expected, found=found
+            )
+        return len(rows)
+
+    def of_key(self, collection: int, key: str) -> list[Row]:
+        """All rows of a key, in order."""
+        above = self._above.get(collection, {})
+        mine = [row for (first, _), row in above.items() if first == key]
+        below = () if self._base is None else self._base.of_key(collection, key)
+        return _in_order(mine, (row for row in below if (row.key, row.sub) not in above))
+
+    def of_collection(self, collection: int) -> list[Row]:
+        """All rows of a collection, in order."""
+        above = self._above.get(collection, {})
+        below = () if self._base is None else self._base.of_collection(collection)
+        rest = (row for row in below if (row.key, row.sub) not in above)
+        return _in_order(list(above.values()), rest)
+
+
+def _in_order(above: list[Row], below: Iterator[Row]) -> list[Row]:
+    found = [row for row in above if row.value is not None]
+    found.extend(below)
+    found.sort(key=_place)
+    return found
+
+
+def _place(row: Row) -> tuple[int, int]:
+    return row.part, row.place
