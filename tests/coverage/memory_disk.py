@@ -7,13 +7,18 @@ Imports nothing of the tests, so that a test run of another project can use it.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from perdure.engine import process
+from perdure.engine.collections import tracked
 from perdure.engine.core import Engine
 from perdure.engine.sharing import SHARING
 from perdure.errors import CorruptionError
+from perdure.persistence.entries import Row
 from perdure.persistence.keys import Lsn, StoreKey
+from perdure.persistence.source import Source
 from perdure.persistence.statefile import Graph, Shares, StateFile, decode, encode
 
 
@@ -23,6 +28,8 @@ class Disk:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.files: dict[StoreKey, bytes] = {}
+        # Of collections' entries, by collection, key and sub.
+        self.rows: dict[StoreKey, dict[tuple[Any, ...], Row]] = {}
         self.digests: dict[StoreKey, str] = {}
         self.process: bytes = b""
         self.process_digest = ""
@@ -36,14 +43,21 @@ class Disk:
     def save(self, *, everything: bool = False) -> set[StoreKey]:
         """Capture what changed; returns the stores written."""
         self.cut += 1
-        captured = self.engine.capture(self.engine.living() if everything else None)
+        self.engine.note_visits()
+        wanted = self.engine.living() if everything else self.engine.changed()
+        captured = self.engine.begin_capture(wanted, budget_seconds=None).result
         assert captured.failed == {}, captured.failed
+        tracked.seal_all()
         self.write(captured.graphs)
         return set(captured.graphs)
 
     def write(self, graphs: Mapping[StoreKey, Graph]) -> None:
         """Publish what was captured."""
+        tracked.commit_all(tracked.written_of(graphs))
         for key, graph in graphs.items():
+            live = {collection.number for collection in graph.collections}
+            rows = {**self.rows.get(key, {}), **{row[:3]: row for row in graph.rows}}
+            self.rows[key] = {at: row for at, row in rows.items() if row.collection in live}
             self.files[key] = encode(StateFile(key, Lsn(self.cut), self.written_by, graph))
             self.digests[key] = graph.digest
             self.shares[key] = graph.shares
@@ -58,7 +72,8 @@ class Disk:
         self.fetched.append(key)
         if key not in self.files:
             raise CorruptionError(path, "state file", expected="a file", found="none")
-        return decode(self.files[key], path=path), path
+        source = Source(None, self.rows[key].values())
+        return replace(decode(self.files[key], path=path), source=source), path
 
     def restart(self) -> None:
         """Forget all that lives, and know what was saved."""

@@ -29,7 +29,7 @@ from perdure.persistence.lost import find_lost
 from perdure.persistence.manifest import Entry, Manifest
 from perdure.persistence.record import blobs_named
 from perdure.persistence.segment import FOLDER
-from perdure.persistence.source import Source
+from perdure.persistence.source import open_source
 from perdure.persistence.statefile import StateFile
 from perdure.persistence.tail import Tail, cut_from, read_tail
 from perdure.persistence.versions import refuse_newer
@@ -243,7 +243,7 @@ def _check_entry(
 def _check_rows(root: Path, entry: Entry, state: StateFile, report: Report) -> None:
     """Note what is wrong with the rows of a store's collections."""
     try:
-        with closing(Source(root, entry.key, entry.entries)) as source:
+        with closing(open_source(root, entry.key, entry.entries)) as source:
             for collection in state.graph.collections:
                 report.entries += source.check(collection, root / entry.file)
     except StateError as error:

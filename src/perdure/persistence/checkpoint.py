@@ -33,7 +33,7 @@ from perdure.persistence.directory import Directory
 from perdure.persistence.files import TEMPORARY, read_file
 from perdure.persistence.keys import Lsn, StoreKey
 from perdure.persistence.manifest import Entry, Manifest
-from perdure.persistence.source import Source
+from perdure.persistence.source import Source, open_source
 from perdure.persistence.statefile import Graph, StateFile
 from perdure.persistence.versions import refuse_newer
 
@@ -254,7 +254,7 @@ class Checkpointer:
         state, path = self._read(entry)
         if not entry.entries:
             return state, path
-        source = Source(self.directory.path, key, entry.entries)
+        source = open_source(self.directory.path, key, entry.entries)
         return changed(state, source=source), path
 
     def source(self, key: StoreKey) -> Source | None:
@@ -266,7 +266,7 @@ class Checkpointer:
         entry = self.manifest.stores.get(key)
         if entry is None or not entry.entries:
             return None
-        return Source(self.directory.path, key, entry.entries)
+        return open_source(self.directory.path, key, entry.entries)
 
     def verify(self, key: StoreKey) -> None:
         """Read a store's live files, to see whether they are what was written.

@@ -5,7 +5,7 @@ Deltas are read at once, as they are small; a base by what is asked of it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from perdure.errors import CorruptionError
@@ -18,32 +18,13 @@ from perdure.persistence.keys import StoreKey
 class Source:
     """A base with the deltas above it.  By one thread at a time."""
 
-    def __init__(self, root: Path, key: StoreKey, files: tuple[Stored, ...]) -> None:
-        """Open a store's files.
-
-        Args:
-            root: The state directory.
-            key: The store.
-            files: A base, if there is one, then deltas, in order.
-
-        Raises:
-            CorruptionError: One is gone or damaged.
-            FormatVersionError: One was written by a newer Perdure.
-        """
-        self._base: Database | None = None
+    def __init__(self, base: Database | None, rows: Iterable[Row]) -> None:
+        """Take a base, and what changed above it, in order."""
+        self._base = base
         # Collection -> (key, sub) -> the last row of it.
         self._above: dict[int, dict[tuple[str, str], Row]] = {}
-        try:
-            for stored in files:
-                path = verify(root, stored)
-                if stored.file.endswith(BASE):
-                    self._base = Database(path)
-                    continue
-                for row in delta.read(path, key):
-                    self._above.setdefault(row.collection, {})[row.key, row.sub] = row
-        except BaseException:
-            self.close()
-            raise
+        for row in rows:
+            self._above.setdefault(row.collection, {})[row.key, row.sub] = row
 
     def close(self) -> None:
         """Let go of the files."""
@@ -89,6 +70,24 @@ class Source:
         below = () if self._base is None else self._base.of_collection(collection)
         rest = (row for row in below if (row.key, row.sub) not in above)
         return _in_order(list(above.values()), rest)
+
+
+def open_source(root: Path, key: StoreKey, files: tuple[Stored, ...]) -> Source:
+    """Open a store's files.
+
+    Args:
+        root: The state directory.
+        key: The store.
+        files: A base, if there is one, then deltas, in order.
+
+    Raises:
+        CorruptionError: One is gone or damaged.
+        FormatVersionError: One was written by a newer Perdure.
+    """
+    paths = [verify(root, stored) for stored in files]
+    bases = [path for path in paths if path.suffix == BASE]
+    rows = [row for path in paths if path not in bases for row in delta.read(path, key)]
+    return Source(Database(bases[0]) if bases else None, rows)
 
 
 def _in_order(above: list[Row], below: Iterator[Row]) -> list[Row]:

@@ -277,6 +277,11 @@ class _Places:
 LIVING: WeakValueDictionary[int, Tracked] = WeakValueDictionary()
 
 
+def pending() -> int:
+    """How many entries the next checkpoint has to look at."""
+    return sum(len(tracked.suspects) for tracked in list(LIVING.values()))
+
+
 def seal_all() -> None:
     """A checkpoint is taken now."""
     for tracked in list(LIVING.values()):
