@@ -26,6 +26,7 @@ The CLI prints both and exits with ``exit_code``; the gateway puts both into
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from typing import TYPE_CHECKING
 
@@ -234,12 +235,18 @@ class NewerVersionError(StateError):
         )
 
 
+# A store's collections: <account>_<region>.<cut>, as a base or a delta.
+_OF_ENTRIES = re.compile(r"[^_]+_.+\.\d+\.(db|json|delta\.jsonl)")
+
+
 def is_of_a_store(path: Path) -> bool:
     """Whether a file of a state directory can be set aside with its service.
 
     No server runs without the others: the identity, the manifest, and the file of
     what belongs to no store (``api_states/all/process/all.<cut>.state``).
     """
+    if _OF_ENTRIES.fullmatch(path.name):
+        return True
     return path.suffix == ".state" and path.parent.name != "process"
 
 

@@ -167,7 +167,7 @@ def inspect(
             }
         )
         return
-    total = sum(entry.bytes for entry in found.entries)
+    total = sum(store["bytes"] for store in stores)
     output.say(f"{path.absolute()}: cut {found.cut}, saved {found.saved_at}")
     output.say(f"stores: {len(stores)}, bytes: {total:,}")
     if stores:
@@ -180,7 +180,8 @@ def _row(entry: Entry) -> dict[str, Any]:
     return {
         "store": str(entry.key),
         "file": entry.file,
-        "bytes": entry.bytes,
+        "bytes": entry.bytes + sum(stored.bytes for stored in entry.entries),
+        "entries": [stored.file for stored in entry.entries],
         "cut": int(entry.cut),
         "saved_at": entry.saved_at,
     }

@@ -20,6 +20,7 @@ import moto.settings
 from perdure.engine import lock, outward, process, quirks, runtimes, stores
 from perdure.engine.calls import Answer, Call
 from perdure.engine.capture import Capture, Captured, capture, capture_process
+from perdure.engine.collections import tracked
 from perdure.engine.collections.tracked import reading
 from perdure.engine.dispatch import attempt, routes_of
 from perdure.engine.effects import is_read
@@ -230,6 +231,11 @@ class Engine:
         work.begin(keys, budget_seconds=budget_seconds)
         return work
 
+    @staticmethod
+    def pending_entries() -> int:
+        """How many entries of collections the next checkpoint has to look at."""
+        return tracked.pending()
+
     def capture_process(self) -> Graph:
         """The state that belongs to no store.  Needs the engine lock."""
         return capture_process()
@@ -300,7 +306,8 @@ class Engine:
         assert self._loader is not None
         saved = self._loader.shares
         living = {key for key, _ in STORES.living()}
-        fresh = {k: g.shares for k, g in capture(living, saved).graphs.items()}
+        work = self.begin_capture(living, budget_seconds=None)
+        fresh = {key: graph.shares for key, graph in work.result.graphs.items()}
         wanted = {key for key in living | saved.keys() if key.module == module}
         # By what is on disk and by what is in memory: either may have tied them.
         found: set[StoreKey] = set()

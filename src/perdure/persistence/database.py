@@ -87,6 +87,10 @@ class Database:
         """All rows of a collection, in no order."""
         return self._rows("collection = ?", collection)
 
+    def of_value(self, collection: int, value: bytes) -> Iterator[Row]:
+        """The rows of a collection that say just this, in no order."""
+        return self._rows("collection = ? AND value = ?", collection, value.decode())
+
     def _rows(self, condition: str, *values: object) -> Iterator[Row]:
         query = f"SELECT {_COLUMNS} FROM entry WHERE {condition}"  # noqa: S608 - no value in it
         with _explained(self.path):

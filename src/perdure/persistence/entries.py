@@ -33,6 +33,7 @@ from perdure.persistence.keys import Lsn, StoreKey
 BASE, DELTA = ".db", ".delta.jsonl"
 SUM_BITS = 64
 NUMBER_MAX = 1 << 53
+COLUMNS = [int, str, str, int, int, int]
 _NAME = re.compile(r"(?P<account>[^_/]+)_(?P<region>[^/]+)\.(?P<cut>\d+)(\.db|\.delta\.jsonl)")
 
 
@@ -65,6 +66,7 @@ class Collection(NamedTuple):
         name: For people: a table's, a queue's.
         size: How many rows it has.
         total: The sum of their digests, modulo 2^64.  So a row that is lost is missed.
+        end: Above the part and the place of any row it ever had.
     """
 
     number: int
@@ -72,6 +74,7 @@ class Collection(NamedTuple):
     name: str
     size: int
     total: int
+    end: int
 
 
 class Stored(NamedTuple):
@@ -144,13 +147,14 @@ def collections_in(row: Fields) -> tuple[Collection, ...]:
     found = row.items("collections")
     collections = []
     for each in found:
-        if not isinstance(each, list) or [type(part) for part in each] != [int, str, str, int, int]:
-            raise row.refusal("collections", "[number, kind, name, size, total] of each", found)
+        if not isinstance(each, list) or [type(part) for part in each] != COLUMNS:
+            raise row.refusal("collections", "[number, kind, name, size, total, end] of each", found)
         collection = Collection(*each)
-        if not 0 < collection.number < NUMBER_MAX or not 0 <= collection.size < NUMBER_MAX:
-            raise row.refusal("collections", "numbers and counts below 2^53", each[0])
+        counts = collection.number, collection.size, collection.end
+        if not all(0 <= count < NUMBER_MAX for count in counts):
+            raise row.refusal("collections", "numbers and sizes below 2^53", each[0])
         if not 0 <= collection.total < 1 << SUM_BITS:
-            raise row.refusal("collections", "totals from 0, below 2^64", each[-1])
+            raise row.refusal("collections", "totals from 0, below 2^64", collection.total)
         collections.append(collection)
     if len({each.number for each in collections}) < len(collections):
         raise row.refusal("collections", "each once", found)

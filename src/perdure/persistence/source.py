@@ -64,6 +64,13 @@ class Source:
         below = () if self._base is None else self._base.of_key(collection, key)
         return _in_order(mine, (row for row in below if (row.key, row.sub) not in above))
 
+    def of_value(self, collection: int, value: bytes) -> list[Row]:
+        """All rows of a collection that say just this, in order.  Looks at every row."""
+        above = self._above.get(collection, {})
+        mine = [row for row in above.values() if row.value == value]
+        below = () if self._base is None else self._base.of_value(collection, value)
+        return _in_order(mine, (row for row in below if (row.key, row.sub) not in above))
+
     def of_collection(self, collection: int) -> list[Row]:
         """All rows of a collection, in order."""
         above = self._above.get(collection, {})

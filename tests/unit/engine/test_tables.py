@@ -57,6 +57,8 @@ class Chaos:
     def __init__(self, script: Script, moto: Any, steps: int) -> None:
         self.script, self.moto, self.steps, self.pick = script, moto, steps, script.choose
 
+    numbers = ("1", "2", "2.0", "10", "-3", "0.5", "7", "1e1")
+
     def call(self, operation: str, name: str | None = None, **parameters: Any) -> Any:
         given = {k: v for k, v in parameters.items() if v is not None}
         given |= {"TableName": name} if name else {}
@@ -76,12 +78,15 @@ class Chaos:
             self.pick.choice(steps)(self.pick.choice(names))
         for name in ("one", "two", "streamed"):
             self.pages("Scan", name, Limit=7)
-            self.script.note([repr(k) for k in self.moto.store("dynamodb").tables[name].items])
+            self.script.note(self.order(name))
+
+    def order(self, name: str) -> list[str]:
+        return [repr(k) for k in self.moto.store("dynamodb").tables[name].items]
 
     def key(self, name: str) -> dict[str, Any]:
         found = {"h": {"S": self.pick.choice("abcdefghij")}}
         if name in RANGED:
-            found["r"] = {"N": self.pick.choice(["1", "2", "2.0", "10", "-3", "0.5", "7", "1e1"])}
+            found["r"] = {"N": self.pick.choice(self.numbers)}
         return found
 
     def attributes(self) -> dict[str, Any]:

@@ -6,6 +6,8 @@ asked for one.  A row is found by its keys as text, type and value (``S:user-1``
 one spelling for all that are equal; its value is the item as DynamoDB writes it:
 
     {"id": {"S": "user-1"}, "age": {"N": "41"}}
+
+A hash key whose items are all gone keeps its place in moto, and so has a row, of ``{}``.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from typing import Any
 import orjson
 
 from perdure.engine.collections.tracked import Place, Tracked, Unfit
+from perdure.errors import LoadError
 from perdure.persistence.entries import Collection, Row
 from perdure.persistence.keys import StoreKey
 from perdure.persistence.source import Source
@@ -30,6 +33,7 @@ DIGITS = Context(prec=128)
 TEXTS = frozenset({"S", "N", "B"})
 SETS = frozenset({"SS", "NS", "BS"})
 FLAGS = frozenset({"BOOL", "NULL"})
+EMPTY = b"{}"
 _NOTHING = object()
 
 
@@ -75,6 +79,14 @@ class Partition(dict[Any, Any]):
         items = self.items_of()
         if items is not None:
             items.note(items.place_of(self.hash_key, key), (self.hash_key, key), is_moved=is_moved)
+            if not self:
+                self._note_empty()
+
+    def _note_empty(self) -> None:
+        """Whether it is empty may have changed."""
+        items = self.items_of()
+        if items is not None:
+            items.note(items.place_of(self.hash_key), (self.hash_key,))
 
     def _note_all(self) -> None:
         for key in dict.keys(self):
@@ -126,6 +138,7 @@ class Partition(dict[Any, Any]):
     def clear(self) -> None:
         self._note_all()
         dict.clear(self)
+        self._note_empty()
 
     def values(self) -> Any:
         self._note_all()
@@ -148,10 +161,12 @@ class Items(Tracked, dict[Any, Any]):
     owner: weakref.ref[Any] | None = None
     # By hash key, until it is asked for: entries that stand in the graph, by range key.
     rest: dict[Any, dict[Any, Any]]
+    # Whether what is in memory stands in the order it has.
+    is_sorted: bool
 
     def begin(self) -> None:
         super().begin()
-        self.rest = {}
+        self.rest, self.is_sorted = {}, True
 
     def bind(self, collection: Collection, home: StoreKey, source: Source | None) -> None:
         rest = list(dict.items(self))
@@ -169,17 +184,19 @@ class Items(Tracked, dict[Any, Any]):
         """As a ``defaultdict`` of dicts."""
         made = Partition(self, key)
         dict.__setitem__(self, key, made)
+        self.note(self.place_of(key), (key,), is_moved=True)
         return made
 
     # ------------------------------------------------------------------ as a dict
 
     def _bring(self, key: Any) -> bool:
         """Let what stands under a key of the outer dict be in memory; whether it is there."""
-        if dict.__contains__(self, key):
+        if dict.__contains__(self, key) and not (self.rest and key in self.rest):
             return True
         if not self.unloaded and not self.rest:
             return False
         text = text_of(key)
+        self.is_sorted = False
         if text is not None and self.source is not None:
             self._put_all(self.source.of_key(self.number, text))
         for sub, entry in self.rest.pop(key, {}).items():
@@ -188,12 +205,19 @@ class Items(Tracked, dict[Any, Any]):
 
     def _put_all(self, rows: list[Row]) -> None:
         for row in rows:
-            # One that is known and not in memory is gone.
-            if (row.key, row.sub) not in self.disk:
+            if self.is_new(row):
                 self._put(row)
 
     def _put(self, row: Row) -> None:
-        item = self.decode(row)
+        if row.value == EMPTY:
+            kind, _, held = row.key.partition(":")
+            self._partition(_living({kind: held}))
+            self.found(row)
+            return
+        try:
+            item = self.decode(row)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise LoadError(str(self.home), f"entry {row.key} {row.sub}: {error!r}") from error
         self.found(row)
         if row.sub:
             dict.__setitem__(self._partition(item.hash_key), item.range_key, item)
@@ -201,8 +225,12 @@ class Items(Tracked, dict[Any, Any]):
             dict.__setitem__(self, item.hash_key, item)
 
     def _partition(self, key: Any) -> Partition:
+        """The items of a hash key that are brought; nothing changes by it."""
         found: Partition | None = dict.get(self, key)
-        return self.__missing__(key) if found is None else found
+        if found is None:
+            found = Partition(self, key)
+            dict.__setitem__(self, key, found)
+        return found
 
     def place_of(self, hash_key: Any, range_key: Any = None) -> Place | None:
         """Where the row of an item stands; None = it can have none."""
@@ -258,9 +286,7 @@ class Items(Tracked, dict[Any, Any]):
             self._note(key, value, is_moved=True)
             dict.__setitem__(self, key, value)
             return
-        made = Partition(self, key)
-        dict.__setitem__(self, key, made)
-        made.update(value)
+        self.__missing__(key).update(value)
 
     def __delitem__(self, key: Any) -> None:
         if not self._bring(key):
@@ -359,17 +385,29 @@ class Items(Tracked, dict[Any, Any]):
         """How many items there are, in memory or not."""
         held = dict.values(self)
         rest = sum(map(len, self.rest.values()))
-        return self.unloaded + rest + sum(len(h) if type(h) is Partition else 1 for h in held)
+        loaded = sum(len(h) if type(h) is Partition else 1 for h in held)
+        return self.unloaded - self._unloaded_empty() + rest + loaded
+
+    def _unloaded_empty(self) -> int:
+        """How many rows on disk are no items, but hash keys without any."""
+        if self.source is None:
+            return 0
+        return sum(map(self.is_new, self.source.of_value(self.number, EMPTY)))
 
     def entry(self, keys: tuple[Any, ...]) -> Any | None:
         if self.rest and keys[0] in self.rest:
             return self.rest[keys[0]].get(keys[-1])
         held = dict.get(self, keys[0])
+        if type(held) is Partition and len(keys) == 1:
+            return None if held else held
         if (type(held) is Partition) != (len(keys) > 1):
             return None
         if held is None or len(keys) == 1:
             return held
         return dict.get(held, keys[1])
+
+    def has_part(self, row: Row) -> bool:
+        return bool(row.sub) or row.value == EMPTY
 
     def places(self) -> Iterator[tuple[Place | None, tuple[Any, ...]]]:
         for key, held in dict.items(self):
@@ -387,7 +425,7 @@ class Items(Tracked, dict[Any, Any]):
         return made
 
     def bring_all(self) -> None:
-        if not self.unloaded and not self.rest:
+        if not self.unloaded and not self.rest and self.is_sorted:
             return
         was_there = list(dict.keys(self))
         if self.source is not None:
@@ -407,19 +445,22 @@ class Items(Tracked, dict[Any, Any]):
         held.sort(key=lambda pair: self._order(pair[0], numbers))
         dict.clear(self)
         dict.update(self, held)
+        self.is_sorted = True
 
     def _order(self, key: Any, numbers: dict[Any, int]) -> tuple[int, int]:
         at = self.place_of(key)
         if at is not None:
             known, suspect = self.disk.get(at), self.suspects.get(at)
-            is_displaced = suspect is not None and suspect.is_displaced
+            is_moved = suspect is not None and suspect.is_moved
             part = self.parts.get(at[0]) if known is None else known.part
-            if part is not None and not is_displaced:
+            if part is not None and not is_moved:
                 return 0, part
         return 1, numbers.get(key, -1)
 
     def encode(self, entry: Any, keys: tuple[Any, ...]) -> bytes:
         table = self.owner() if self.owner is not None else None
+        if type(entry) is Partition:
+            return EMPTY
         if table is None or len(vars(entry)) != 3:  # noqa: PLR2004 - its keys, and attributes
             raise Unfit
         names = (table.hash_key_attr, table.range_key_attr)[: len(keys)]

@@ -34,10 +34,15 @@ class Unfit(Exception):  # noqa: N818 - never leaves this package
 
 
 class Suspect(NamedTuple):
-    """An entry that may have changed: its keys in moto, and whether it has a new place."""
+    """An entry that may have changed.
+
+    Attributes:
+        keys: In moto.
+        is_moved: It is new, or is again: it stands behind all that were there.
+    """
 
     keys: tuple[Any, ...]
-    is_displaced: bool = False
+    is_moved: bool = False
 
 
 class OnDisk(NamedTuple):
@@ -93,9 +98,11 @@ class Tracked:
     sealed: dict[Place, Suspect]
     pinned: dict[Place, Suspect]
     disk: dict[Place, OnDisk]
+    # What ``source`` has and the live checkpoint has no more.
+    gone: set[Place]
     parts: dict[str, int]
-    next_part: int
-    next_place: int
+    # Above every part and place that was ever given.
+    end: int
 
     def begin(self) -> None:
         """Be a collection that no checkpoint knows."""
@@ -103,8 +110,8 @@ class Tracked:
         self.home, self.source = None, None
         self.unloaded = self.count = self.total = 0
         self.suspects, self.sealed, self.pinned = {}, {}, {}
-        self.disk, self.parts = {}, {}
-        self.next_part = self.next_place = 0
+        self.disk, self.gone, self.parts = {}, set(), {}
+        self.end = 0
         LIVING[self.number] = self
 
     def bind(self, collection: Collection, home: StoreKey, source: Source | None) -> None:
@@ -113,7 +120,7 @@ class Tracked:
         del LIVING[self.number]
         self.number, self.home, self.source = collection.number, home, source
         self.count, self.total = collection.size, collection.total
-        self.unloaded = collection.size
+        self.unloaded, self.end = collection.size, collection.end
         LIVING[self.number] = self
 
     # ------------------------------------------------------------------ tracking
@@ -131,9 +138,8 @@ class Tracked:
         at = place or ("", keys)
         suspects = self.suspects
         if is_moved:
-            known = suspects.pop(at, None)
-            displaced = at in self.disk or (known is not None and known.is_displaced)
-            suspects[at] = Suspect(keys, displaced)
+            suspects.pop(at, None)
+            suspects[at] = Suspect(keys, is_moved)
         elif at not in suspects:
             suspects[at] = Suspect(keys)
 
@@ -146,12 +152,17 @@ class Tracked:
         self.disk[row.key, row.sub] = OnDisk(row.part, row.place, row.digest)
         self._keep_place(row)
         self.unloaded -= 1
+        if not self.unloaded:
+            self.source, self.gone = None, set()
+
+    def is_new(self, row: Row) -> bool:
+        """Whether a row of ``source`` was never in memory."""
+        at = row.key, row.sub
+        return at not in self.disk and at not in self.gone
 
     def _keep_place(self, row: Row) -> None:
-        if row.sub:
+        if self.has_part(row):
             self.parts[row.key] = row.part
-        self.next_part = max(self.next_part, row.part + 1)
-        self.next_place = max(self.next_place, row.place + 1)
 
     # ------------------------------------------------------------------ checkpoints
 
@@ -172,7 +183,8 @@ class Tracked:
             count += (row is not None) - (before is not None)
             total += digest - (0 if before is None else before.digest)
             rows.append(row or Row(self.number, *at, 0, 0, None))
-        collection = Collection(self.number, self.kind, self.name, count, total % (1 << SUM_BITS))
+        total %= 1 << SUM_BITS
+        collection = Collection(self.number, self.kind, self.name, count, total, places.end)
         return collection, tuple(rows), rest
 
     def _row(
@@ -182,7 +194,7 @@ class Tracked:
         entry = self.entry(suspect.keys)
         if entry is None:
             return None
-        part, place = places.of(at, None if suspect.is_displaced else before)
+        part, place = places.of(at, None if suspect.is_moved else before)
         if at[0]:
             with suppress(Unfit):
                 return Row(self.number, *at, part, place, self.encode(entry, suspect.keys))
@@ -199,10 +211,13 @@ class Tracked:
         for row in rows:
             if row.value is None:
                 self.disk.pop((row.key, row.sub), None)
+                if self.source is not None:
+                    self.gone.add((row.key, row.sub))
             else:
                 self.disk[row.key, row.sub] = OnDisk(row.part, row.place, row.digest)
                 self._keep_place(row)
-        self.home, self.count, self.total = home, collection.size, collection.total
+        self.home, self.end = home, collection.end
+        self.count, self.total = collection.size, collection.total
         self.pinned = {
             at: suspect
             for at, suspect in {**self.pinned, **self.sealed}.items()
@@ -212,11 +227,12 @@ class Tracked:
 
     def unseal(self) -> None:
         """No checkpoint has what was sealed."""
-        for at, suspect in self.sealed.items():
-            later = self.suspects.pop(at, suspect)
-            is_displaced = suspect.is_displaced or later.is_displaced
-            self.suspects[at] = Suspect(later.keys, is_displaced)
-        self.sealed = {}
+        merged = self.sealed
+        for at, suspect in self.suspects.items():
+            if suspect.is_moved:
+                merged.pop(at, None)
+            merged.setdefault(at, suspect)
+        self.suspects, self.sealed = merged, {}
 
     def move(self) -> None:
         """Another store carries it from now on: what it had on disk is none of that one's."""
@@ -231,6 +247,10 @@ class Tracked:
             self.note(place, keys, is_moved=True)
 
     # ------------------------------------------------------------------ of each kind
+
+    def has_part(self, row: Row) -> bool:
+        """Whether other rows of its key stand with it."""
+        return bool(row.sub)
 
     @property
     def name(self) -> str:
@@ -260,18 +280,17 @@ class _Places:
     def __init__(self, tracked: Tracked) -> None:
         self.parts: Mapping[str, int] = tracked.parts
         self.new_parts: dict[str, int] = {}
-        self.next_part, self.next_place = tracked.next_part, tracked.next_place
+        self.end = tracked.end
 
     def of(self, at: Place, before: OnDisk | None) -> tuple[int, int]:
         """Part and place of an entry: what it had, or new ones."""
         if before is not None:
             return before.part, before.place
         part = self.parts.get(at[0], self.new_parts.get(at[0]))
-        if part is None or not at[1]:
-            part, self.next_part = self.next_part, self.next_part + 1
-            self.new_parts[at[0]] = part
-        place, self.next_place = self.next_place, self.next_place + 1
-        return part, place
+        if part is None:
+            part = self.new_parts[at[0]] = self.end
+        self.end += 1
+        return part, self.end - 1
 
 
 LIVING: WeakValueDictionary[int, Tracked] = WeakValueDictionary()
