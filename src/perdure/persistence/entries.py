@@ -148,7 +148,9 @@ def collections_in(row: Fields) -> tuple[Collection, ...]:
     collections = []
     for each in found:
         if not isinstance(each, list) or [type(part) for part in each] != COLUMNS:
-            raise row.refusal("collections", "[number, kind, name, size, total, end] of each", found)
+            raise row.refusal(
+                "collections", "[number, kind, name, size, total, end] of each", found
+            )
         collection = Collection(*each)
         counts = collection.number, collection.size, collection.end
         if not all(0 <= count < NUMBER_MAX for count in counts):

@@ -83,7 +83,8 @@ class Restarted(Chaos):
             # What a read of something absent leaves behind is in no journal either.
             if operation == "GetItem" and name:
                 for hash_key in self.empty(name) - before:
-                    del self.held(name)[hash_key]
+                    if self.held(name).parts.get(items.text_of(hash_key)) is None:
+                        del self.held(name)[hash_key]
 
     def held(self, name: str) -> Any:
         return self.moto.store("dynamodb").tables[name].__dict__["items"]
@@ -112,7 +113,20 @@ def check_rows(disk: Disk) -> None:
         assert (len(rows), total_of(rows)) == (collection.size, collection.total)
 
 
-@pytest.mark.parametrize("seed", range(12))
+def content(table: Any) -> list[Any]:
+    """All items, in order, by value.
+
+    A digest also tells which strings and keys are one object: that depends on what came in
+    one request with what, and on how often an item was written over.
+    """
+    return [
+        (repr(hash_key), range_key and repr(range_key), list(map(repr, each.attrs.items())))
+        for hash_key, found in table.__dict__["items"].items()
+        for range_key, each in (found.items() if isinstance(found, dict) else [(None, found)])
+    ]
+
+
+@pytest.mark.parametrize("seed", range(24))
 def test_restarts_change_nothing(engine: Engine, disk: Disk, moto: Any, seed: int) -> None:
     """Answers, order and state are those of a server that never stopped."""
     restarts = Restarts(disk, seed)
@@ -123,8 +137,10 @@ def test_restarts_change_nothing(engine: Engine, disk: Disk, moto: Any, seed: in
         disk.shares.clear()
         disk.know()
         Restarted(running, moto, restarts).run()
+        for table in moto.store("dynamodb").tables.values():
+            running.note(content(table))
 
-    compare(engine, restarts.off, script, [DYNAMODB], seed=seed)
+    compare(engine, restarts.off, script, [], seed=seed)
     assert restarts.done >= {"restart", "fail", "save"}
 
 
@@ -216,18 +232,20 @@ def test_a_read_makes_nothing_suspect(bench: Bench) -> None:
     assert bench.items("one").suspects == {}
 
 
+@pytest.mark.parametrize("number", [0, 2, 8])
 def test_a_deleted_item_does_not_come_back_from_the_files_it_was_loaded_from(
-    bench: Bench,
+    bench: Bench, number: int
 ) -> None:
     """They are the older checkpoint's, and are read until all is in memory."""
-    for number in range(9):
-        bench.put("one", **item(number))
+    for each in range(9):
+        bench.put("one", **item(each))
     bench.restart()
-    bench.call("DeleteItem", TableName="one", Key=item(2))
+    bench.call("DeleteItem", TableName="one", Key=item(number))
     bench.disk.save()
 
-    assert "Item" not in bench.call("GetItem", TableName="one", Key=item(2))
+    assert "Item" not in bench.call("GetItem", TableName="one", Key=item(number))
     assert bench.call("Scan", TableName="one")["Count"] == 8
+    assert bench.items("one").unloaded == 0
 
 
 def test_numbers_that_are_equal_are_one_key(bench: Bench) -> None:

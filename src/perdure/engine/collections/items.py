@@ -204,9 +204,9 @@ class Items(Tracked, dict[Any, Any]):
         return dict.__contains__(self, key)
 
     def _put_all(self, rows: list[Row]) -> None:
-        for row in rows:
-            if self.is_new(row):
-                self._put(row)
+        # Asked of all first: what is gone is forgotten as soon as all is in memory.
+        for row in [row for row in rows if self.is_new(row)]:
+            self._put(row)
 
     def _put(self, row: Row) -> None:
         if row.value == EMPTY:
@@ -253,6 +253,7 @@ class Items(Tracked, dict[Any, Any]):
             self._note(key, held)
             return
         held._note_all()
+        held._note_empty()
         text = text_of(key)
         if text is not None:
             # What comes under this key again has a place of its own.

@@ -193,6 +193,9 @@ class Tracked:
         """An entry's row as it is now; None = it has none."""
         entry = self.entry(suspect.keys)
         if entry is None:
+            if suspect.is_moved and not at[1]:
+                # A key's rows stand where it came, though the first of them came later.
+                places.part_of(at[0])
             return None
         part, place = places.of(at, None if suspect.is_moved else before)
         if at[0]:
@@ -286,11 +289,17 @@ class _Places:
         """Part and place of an entry: what it had, or new ones."""
         if before is not None:
             return before.part, before.place
-        part = self.parts.get(at[0], self.new_parts.get(at[0]))
-        if part is None:
-            part = self.new_parts[at[0]] = self.end
+        part = self.part_of(at[0])
         self.end += 1
         return part, self.end - 1
+
+    def part_of(self, key: str) -> int:
+        """Where all rows of a key stand."""
+        part = self.parts.get(key, self.new_parts.get(key))
+        if part is None:
+            part = self.new_parts[key] = self.end
+            self.end += 1
+        return part
 
 
 LIVING: WeakValueDictionary[int, Tracked] = WeakValueDictionary()
