@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-from perdure.errors import CorruptionError
+from perdure.errors import CorruptionError, DurabilityError
 from perdure.persistence import database, delta
 from perdure.persistence.entries import (
     BASE,
@@ -115,13 +115,19 @@ class Rewriter:
         file = file_of(key, self.cut, BASE)
         path = self.root / file
         self.files.make_folder(path.parent, what="entries")
+        temporary = temporary_of(path)
+        changed = chain(rows, graph.rows)
         self.files.step(
             "entries.merge",
-            path,
-            lambda: database.merge(
-                temporary_of(path), base, chain(rows, graph.rows), graph.collections
-            ),
+            temporary,
+            lambda: database.merge(temporary, base, changed, graph.collections),
         )
+        try:
+            self.files.sync_file(temporary, what="entries")
+        except DurabilityError:
+            # On a full disk its space may be what the next attempt needs.
+            self.files.discard_temporary(temporary)
+            raise
         return self._stored(file)
 
     def _stored(self, file: str) -> Stored:

@@ -21,8 +21,14 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
-from perdure.errors import CorruptionError, DurabilityError, HostileStateError
+from perdure.errors import (
+    CorruptionError,
+    DurabilityError,
+    FormatVersionError,
+    HostileStateError,
+)
 from perdure.persistence.entries import Collection, Row
+from perdure.persistence.files import CAUTIOUS
 
 FORMAT = 1
 # Marks the file as ours to tools that know it: "PRDU".
@@ -45,6 +51,7 @@ SCHEMA = {
     ),
 }
 _COLUMNS = "collection, key, sub, part, place, value, digest"
+TYPES = (int, str, str, int, int, str, int)
 
 
 class Database:
@@ -55,6 +62,7 @@ class Database:
 
         Raises:
             CorruptionError: It is no base.
+            FormatVersionError: Written by a newer Perdure.
             HostileStateError: It holds more than a base does.
         """
         self.path = path
@@ -94,13 +102,20 @@ class Database:
     def _rows(self, condition: str, *values: object) -> Iterator[Row]:
         query = f"SELECT {_COLUMNS} FROM entry WHERE {condition}"  # noqa: S608 - no value in it
         with _explained(self.path):
-            for number, key, sub, part, place, value, digest in self._connection.execute(
-                query, values
-            ):
-                row = Row(number, key, sub, part, place, value.encode())
+            for found in self._connection.execute(query, values):
+                # A column of SQLite takes any type.
+                if tuple(map(type, found)) != TYPES:
+                    raise CorruptionError(
+                        self.path, "entry", expected="numbers and texts", found=found[:3]
+                    )
+                *place, value, digest = found
+                row = Row(*place, value.encode())
                 if row.digest != digest:
                     raise CorruptionError(
-                        self.path, f"entry {key} {sub}", expected=digest, found=row.digest
+                        self.path,
+                        f"entry {row.key} {row.sub}",
+                        expected=digest,
+                        found=row.digest,
                     )
                 yield row
 
@@ -117,14 +132,14 @@ def merge(
         collections: Those whose rows are kept.
 
     Durability:
-        When this returns, the content is on disk.
+        None of it is, before the caller has synced the file.
 
     Raises:
         CorruptionError: The older one is none.
-        DurabilityError: It cannot be written.
+        OSError: It cannot be written.
     """
     try:
-        descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+        descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC | CAUTIOUS, 0o600)
         os.close(descriptor)
         if base is not None:
             shutil.copyfile(base, temporary)
@@ -133,15 +148,6 @@ def merge(
             _explained(temporary if base is None else base),
         ):
             _fill(connection, rows, list(collections), base)
-        descriptor = os.open(temporary, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-    except OSError as error:
-        with suppress(OSError):
-            temporary.unlink()
-        raise DurabilityError(temporary, "entries.merge", error.strerror or str(error)) from error
     except BaseException:
         with suppress(OSError):
             temporary.unlink()
@@ -193,6 +199,9 @@ def _fill(
 
 
 def _check_schema(connection: sqlite3.Connection, path: Path) -> None:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > FORMAT:
+        raise FormatVersionError(path, found=version, supported=FORMAT)
     found = dict(
         connection.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
     )
@@ -208,7 +217,7 @@ def _explained(path: Path) -> Iterator[None]:
         yield
     except sqlite3.OperationalError as error:
         if "disk" in str(error) and "malformed" not in str(error):
-            raise DurabilityError(path, "entries.read", str(error)) from error
+            raise DurabilityError(path, "entries.database", str(error)) from error
         raise CorruptionError(path, "entries", expected="a base", found=error) from error
     except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         raise CorruptionError(path, "entries", expected="a base", found=error) from error

@@ -195,6 +195,18 @@ class Files:
                     new.rmdir()
                 raise
 
+    def sync_file(self, path: Path, *, what: str) -> None:
+        """Make the content of a file that something else wrote durable."""
+
+        def sync() -> None:
+            descriptor = os.open(path, os.O_RDONLY | CAUTIOUS)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+        self.step(f"{what}.fsync", path, sync)
+
     def sync_folder(self, folder: Path, *, what: str) -> None:
         """Make renames and removals in ``folder`` durable."""
 
