@@ -77,16 +77,16 @@ def recover(path: Path) -> list[Row]:
 
 @pytest.mark.parametrize("fault", ["stop", "stop-after", "fail-once", "fail-on", "short-write"])
 @pytest.mark.parametrize("kept", KEPT)
-@pytest.mark.parametrize(("small", "way"), WAYS.values(), ids=WAYS.keys())
+@pytest.mark.parametrize("name", WAYS)
 def test_one_of_two_checkpoints_has_all_its_rows_at_every_step(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     fault: str,
     kept: Kept,
-    small: int,
-    way: Way,
+    name: str,
 ) -> None:
     """After a fault at any step, recovery finds all rows of the first or all of the second."""
+    small, way = WAYS[name]
     monkeypatch.setattr(compaction, "SMALL_BYTES", small)
     for step in itertools.count(1):
         path = tmp_path / f"state{step}"

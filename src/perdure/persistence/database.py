@@ -108,12 +108,12 @@ class Database:
                     raise CorruptionError(
                         self.path, "entry", expected="numbers and texts", found=found[:3]
                     )
-                *place, value, digest = found
-                row = Row(*place, value.encode())
+                number, key, sub, part, place, value, digest = found
+                row = Row(number, key, sub, part, place, value.encode())
                 if row.digest != digest:
                     raise CorruptionError(
                         self.path,
-                        f"entry {row.key} {row.sub}",
+                        f"entry {key} {sub}",
                         expected=digest,
                         found=row.digest,
                     )
