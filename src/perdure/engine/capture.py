@@ -28,11 +28,11 @@ from typing import Any, NamedTuple
 from perdure.engine import process
 from perdure.engine.collections.tracked import Forked
 from perdure.engine.costs import COSTS
-from perdure.engine.heap import no_collections
 from perdure.engine.policy import POLICY, state_of
 from perdure.engine.sharing import SHARING
 from perdure.engine.stores import STORES
 from perdure.errors import CaptureError, StateError
+from perdure.persistence.heap import no_collections
 from perdure.persistence.keys import ExportId, StoreKey
 from perdure.persistence.statefile import Graph, Shares
 from perdure.persistence.writer import OutOfTimeError, Writer

@@ -7,6 +7,7 @@ in a Lambda or, through SNS, in a web hook; but only once one was created.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from perdure.engine.imports import after_import
@@ -46,10 +47,14 @@ def _watch(module: Any) -> None:
     module.Subscription.__init__ = init
 
 
-def notice(value: Any) -> None:
-    """Look at an object that was created or loaded."""
-    kind = type(value)
-    if kind.__name__ == "Subscription" and getattr(value, "protocol", None) in WEB_HOOKS:
+def notices(cls: type) -> Callable[[Any], None] | None:
+    """What to do with each object of a class that is loaded; None = nothing."""
+    return notice if cls.__name__ == "Subscription" else None
+
+
+def notice(subscription: Any) -> None:
+    """Look at a subscription that was created or loaded."""
+    if getattr(subscription, "protocol", None) in WEB_HOOKS:
         HOOKS.seen = True
 
 

@@ -227,16 +227,12 @@ class MotoPolicy:
         """Tell a collection where its rows are."""
         value.bind(collection, state.key, state.source)
 
-    def finish(self, value: Any) -> None:
-        """A thread is rebuilt as one that will not run."""
-        outward.notice(value)
-        cls = type(value)
-        if (adopt := HOLDERS.get((cls.__module__, cls.__qualname__))) is not None:
-            adopt(value)
-        if isinstance(value, threading.Thread):
-            attributes = dict(value.__dict__)
-            threading.Thread.__init__(value)
-            value.__dict__.update(attributes)
+    def finishes(self, cls: type) -> Callable[[Any], object] | None:
+        """What completes objects of this class: one that holds a collection, or a thread."""
+        if issubclass(cls, threading.Thread):
+            return _will_not_run
+        name = cls.__module__, cls.__qualname__
+        return HOLDERS.get(name) or outward.notices(cls)
 
 
 class _Factories(Mapping[str, Callable[[], Any]]):
@@ -288,6 +284,13 @@ def _table_parts(table: BackendDict[Any]) -> tuple[str, ...]:
 
 def _regions_parts(regions: AccountSpecificBackend[Any]) -> tuple[str, ...]:
     return "regions", module_of(regions.backend), regions.account_id
+
+
+def _will_not_run(value: Any) -> None:
+    """Rebuild a thread as one that does not run."""
+    attributes = dict(value.__dict__)
+    threading.Thread.__init__(value)
+    value.__dict__.update(attributes)
 
 
 def _without_thread(value: Any) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from moto.settings import allow_unknown_region
 
 from perdure.engine.doors import DOORS, note_impure
 from perdure.engine.pins import pinned_creation, unpinned
+from perdure.persistence.heap import bring_back
 from perdure.persistence.keys import StoreKey
 
 Loader = Callable[[StoreKey], None]
@@ -127,6 +128,7 @@ class Stores:
 
     def forget(self, key: StoreKey) -> None:
         """Drop a living store, so that the next look-up loads or creates it."""
+        bring_back()
         self.incomplete.pop(key, None)
         self.untied.discard(key)
         table = table_of(key.module)
@@ -139,6 +141,7 @@ class Stores:
 
         The next look-up loads its state, or creates it anew, into the same object.
         """
+        bring_back()
         found = self.find(key)
         self.forget(key)
         if found is not None:

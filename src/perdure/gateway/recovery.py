@@ -18,9 +18,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from perdure.engine.heap import no_collections
 from perdure.engine.replaying import Divergence, Replayer
 from perdure.errors import CorruptionError, RecoveryStoppedError, ReplayError
+from perdure.persistence.heap import no_collections
 from perdure.persistence.keys import Lsn, StoreKey
 from perdure.persistence.record import CALL, IMAGES, MARK, decode_call, decode_images
 from perdure.persistence.segment import FOLDER, Record
@@ -82,7 +82,7 @@ class Recovery:
 
 
 # Nothing dies in a replay: each walk over the growing heap would find no garbage.
-@no_collections()
+@no_collections(is_state=True)
 def replay(
     tail: Tail,
     replayer: Replayer,

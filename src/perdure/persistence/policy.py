@@ -134,8 +134,8 @@ class Policy(Protocol):
     def bind_collection(self, value: Any, collection: Collection, state: StateFile) -> None:
         """Tell a collection that just got its class where its rows are."""
 
-    def finish(self, value: Any) -> None:
-        """Complete an object that just got its class, such as a thread that will not run."""
+    def finishes(self, cls: type) -> Callable[[Any], object] | None:
+        """What completes objects that just got this class, such as a thread; None = nothing."""
 
 
 class Outside(Protocol):

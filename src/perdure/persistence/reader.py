@@ -29,6 +29,7 @@ from perdure.persistence import wire
 from perdure.persistence.blobs import Blob
 from perdure.persistence.body import BodyFile
 from perdure.persistence.entries import Collection
+from perdure.persistence.heap import set_aside
 from perdure.persistence.keys import ExportId, StoreKey
 from perdure.persistence.memory import bounded
 from perdure.persistence.policy import (
@@ -202,20 +203,33 @@ class Reader:
                 translation.apply(objects)
             if self._unbound:
                 self._bind_methods()
-            hashed = {cls for _, cls in self._settling if has_own_hash(cls)}
+            classes = {cls for _, cls in self._settling}
+            hashed = set(filter(has_own_hash, classes))
             if hashed:
                 _rehash(hashed)
             for shell, collection, state in self._collections:
                 self.policy.bind_collection(shell, collection, state)
-            for shell, _ in self._settling:
-                self.policy.finish(shell)
+            self._finish(classes)
         except PerdureError:
             raise
         except Exception as error:
             # The classes' own __hash__ and the like, over attributes no writer wrote.
             raise LoadError(f"in {self._path.name}", f"it cannot be rebuilt: {error!r}") from error
+        else:
+            if self._gc_was_enabled:
+                set_aside()
         finally:
             self._end()
+
+    def _finish(self, classes: set[type]) -> None:
+        """Complete the objects that need it."""
+        found = {cls: self.policy.finishes(cls) for cls in classes}
+        finishes = {cls: finish for cls, finish in found.items() if finish is not None}
+        if not finishes:
+            return
+        for shell, cls in self._settling:
+            if cls in finishes:
+                finishes[cls](shell)
 
     def abandon(self) -> None:
         """Leave everything that lived before as it was; drop what was read."""

@@ -44,6 +44,9 @@ def test_a_server_that_is_gone_is_not_told() -> None:
     told()
 
 
+REASONS = ("records", "journal", "blobs", "seconds", "entries")
+
+
 @pytest.mark.parametrize(
     ("what", "most"),
     [
@@ -51,15 +54,16 @@ def test_a_server_that_is_gone_is_not_told() -> None:
         ("journal", module.JOURNAL_BYTES_MAX),
         ("blobs", module.BLOB_BYTES_MAX),
         ("seconds", module.REPLAY_SECONDS_MAX),
+        ("entries", module.ENTRIES_MAX),
     ],
 )
 def test_a_checkpoint_is_due_for_each_reason(what: str, most: float) -> None:
-    """Records, their bytes, the bodies that only it lets go, and the time a replay takes."""
+    """Records, their bytes, bodies that only it lets go, the time of a replay, entries."""
 
     def is_due(amount: float) -> bool:
-        amounts = dict.fromkeys(("records", "journal", "blobs", "seconds"), 0.0) | {what: amount}
+        amounts = dict.fromkeys(REASONS, 0.0) | {what: amount}
         recorder = SimpleNamespace(seconds=amounts["seconds"])
-        engine: Any = SimpleNamespace(recorder=recorder)
+        engine: Any = SimpleNamespace(recorder=recorder, pending_entries=lambda: amounts["entries"])
         journaling = Journaling(config.load(), engine, lambda *_: None)
         journal: Any = SimpleNamespace(
             appended_lsn=max(1, amounts["records"]), bytes_since_retired=amounts["journal"]

@@ -21,7 +21,7 @@ from tests.unit.persistence import zoo
 from tests.unit.persistence.zoo import KEY, OTHER, Plain, ZooExports, ZooPolicy, state_of
 
 from perdure.errors import CorruptionError, HostileStateError, LoadError, StateError
-from perdure.persistence import wire
+from perdure.persistence import heap, wire
 from perdure.persistence.keys import ExportId
 from perdure.persistence.reader import Reader
 from perdure.persistence.statefile import Graph, Shares
@@ -267,8 +267,23 @@ def test_weak_references_are_weak_again() -> None:
     assert found["ref"]() is found["target"]
     assert found["dead"]() is None
     del found["target"]
+    heap.bring_back()
     gc.collect()
     assert found["ref"]() is None
+
+
+def test_what_was_loaded_is_out_of_the_collectors_sight() -> None:
+    """Until much of it may have died; what could not be loaded is not set aside."""
+    heap.bring_back()
+    again([Plain(x=n) for n in range(100)])
+
+    assert gc.get_freeze_count() > 100
+    heap.bring_back()
+    assert gc.get_freeze_count() == 0
+    with pytest.raises(StateError):
+        load(Graph(b"?", (), Shares()))
+    assert gc.get_freeze_count() == 0
+    assert gc.isenabled()
 
 
 def test_locks_come_back_free() -> None:

@@ -489,8 +489,8 @@ class ZooPolicy:
     def bind_collection(self, value, collection, state):
         raise AssertionError(collection)
 
-    def finish(self, value: Any) -> None:
-        self.finished.append(value)
+    def finishes(self, cls: type) -> Any:
+        return self.finished.append
 
 
 class ZooExports:

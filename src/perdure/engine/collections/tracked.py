@@ -59,7 +59,14 @@ class _Reading(threading.local):
     is_on = False
 
 
+class _Noted:
+    """How many suspects there are."""
+
+    count = 0
+
+
 _READING = _Reading()
+LIVING: WeakValueDictionary[int, Tracked] = WeakValueDictionary()
 # No number is used twice, also not by the next process, unless its clock was set back to the
 # very microsecond.  Not drawn: a call's random numbers are moto's.
 _NUMBERS = itertools.count(time.time_ns() // 1000)
@@ -137,11 +144,13 @@ class Tracked:
             return
         at = place or ("", keys)
         suspects = self.suspects
-        if is_moved:
-            suspects.pop(at, None)
-            suspects[at] = Suspect(keys, is_moved)
-        elif at not in suspects:
-            suspects[at] = Suspect(keys)
+        if at not in suspects:
+            _Noted.count += 1
+        elif not is_moved:
+            return
+        else:
+            del suspects[at]
+        suspects[at] = Suspect(keys, is_moved)
 
     def pin(self, place: Place | None, keys: tuple[Any, ...]) -> None:
         """An entry stands in the graph."""
@@ -302,24 +311,23 @@ class _Places:
         return part
 
 
-LIVING: WeakValueDictionary[int, Tracked] = WeakValueDictionary()
-
-
 def pending() -> int:
-    """How many entries the next checkpoint has to look at."""
-    return sum(len(tracked.suspects) for tracked in list(LIVING.values()))
+    """How many entries the next checkpoint has to look at; asked with every call."""
+    return _Noted.count
 
 
 def seal_all() -> None:
     """A checkpoint is taken now."""
     for tracked in list(LIVING.values()):
         tracked.seal()
+    _Noted.count = 0
 
 
 def unseal_all() -> None:
     """It came to nothing, or this is what it did not reach."""
     for tracked in list(LIVING.values()):
         tracked.unseal()
+    _Noted.count = sum(len(tracked.suspects) for tracked in list(LIVING.values()))
 
 
 def commit_all(written: Mapping[StoreKey, tuple[Iterable[Collection], Iterable[Row]]]) -> None:

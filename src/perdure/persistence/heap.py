@@ -1,0 +1,43 @@
+"""Python's collector, held back where it would walk the whole heap and find nothing.
+
+What a start loads or replays is state, and stays.  So it is taken out of the collector's
+sight: else each full collection would walk over all of it, hundreds of milliseconds at a
+time, and a forked child would touch and so copy every page.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def no_collections(*, is_state: bool = False) -> Iterator[None]:
+    """Collect no cycles in the body; whoever holds collections back already goes on to.
+
+    Args:
+        is_state: Whether what the body makes is there to stay.
+    """
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            if is_state:
+                set_aside()
+            gc.enable()
+
+
+def set_aside() -> None:
+    """Let the collector pass over all that is alive, until ``bring_back``.
+
+    Cycles among it that die are not freed before then.
+    """
+    gc.freeze()
+
+
+def bring_back() -> None:
+    """Let it see all again: much of what was set aside may have died."""
+    gc.unfreeze()

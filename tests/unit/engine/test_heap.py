@@ -1,0 +1,29 @@
+"""The collector: it passes over what was loaded, and frees what was dropped."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from typing import Any
+
+from tests.coverage.memory_disk import Disk
+from tests.unit.engine.conftest import key
+
+from perdure.engine.core import Engine
+from perdure.engine.lock import ENGINE_LOCK
+from perdure.engine.stores import STORES
+
+
+def test_state_that_is_dropped_is_freed(engine: Engine, disk: Disk, moto: Any) -> None:
+    """A reset gives the memory back of a store that was loaded, cycles and all."""
+    with ENGINE_LOCK:
+        moto.store("sqs").create_queue("q", {})
+        disk.save()
+        disk.restart()
+        queue = weakref.ref(moto.store("sqs").queues["q"])
+        assert gc.get_freeze_count() > 0
+        STORES.forget(key("sqs"))
+
+    assert gc.get_freeze_count() == 0
+    gc.collect()
+    assert queue() is None
