@@ -75,6 +75,13 @@ class Disk:
         source = Source(None, self.rows[key].values())
         return replace(decode(self.files[key], path=path), source=source), path
 
+    def clear(self) -> None:
+        """Forget what was saved."""
+        for saved in (self.files, self.rows, self.digests, self.shares):
+            saved.clear()
+        self.process = b""
+        self.know()
+
     def restart(self) -> None:
         """Forget all that lives, and know what was saved."""
         last = self.engine.last_id

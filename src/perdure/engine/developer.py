@@ -24,6 +24,7 @@ from typing import Any, TypeVar
 
 from perdure.engine.core import Engine
 from perdure.engine.lock import ENGINE_LOCK, running
+from perdure.engine.quirks import queues
 from perdure.engine.quirks.mails import PARTS, SENT_AT
 from perdure.engine.stores import STORES, QuarantinedError
 from perdure.errors import RequestError
@@ -106,7 +107,7 @@ def queue_messages(
         if found is None:
             return None
         shown: tuple[list[Any], list[Any], list[Any]] = ([], [], [])
-        for message in found._messages:
+        for message in queues.listed(found):
             is_delayed, is_visible = message.delayed, message.visible
             if (is_visible or invisible) and (not is_delayed or delayed):
                 row = _message(message)

@@ -22,7 +22,7 @@ from moto.core.base_backend import AccountSpecificBackend, BackendDict, BaseBack
 
 from perdure import __version__
 from perdure.engine import outward, special
-from perdure.engine.collections import items
+from perdure.engine.collections import items, messages
 from perdure.engine.quirks import executions, queues, timers
 from perdure.engine.stores import NEVER_STATE, STORES, import_table, module_of, table_of
 from perdure.engine.translation import Translation, translation_of
@@ -83,10 +83,11 @@ BEHIND: dict[tuple[str, str], Callable[[Any], dict[str, Any]]] = {
     ("moto.dynamodb.models.table", "RestoredPITTable"): items.recorded,
 }
 # Containers whose entries are saved each for itself, and who holds them.
-COLLECTIONS = {kind.kind: kind for kind in (items.Items,)}
+COLLECTIONS = {kind.kind: kind for kind in (items.Items, messages.Messages)}
 COLLECTION_CLASSES = frozenset(COLLECTIONS.values())
+ADOPTS = {items.recorded: items.adopt, queues.recorded: messages.adopt}
 HOLDERS: dict[tuple[str, str], Callable[[Any], object]] = {
-    name: items.adopt for name, row in BEHIND.items() if row is items.recorded
+    name: ADOPTS[row] for name, row in BEHIND.items()
 }
 # Classes that moto derives from its stores' base, of objects that are none.
 NO_STORES = {("moto.servicecatalogappregistry.models", "AssociatedResource")}

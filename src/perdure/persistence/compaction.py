@@ -79,7 +79,8 @@ class Rewriter:
         if not graph.collections:
             return ()
         data = delta.encode(key, self.cut, list(graph.rows)) if graph.rows else b""
-        if before and not data:
+        if not data:
+            # All is as it was; or there never was a row.
             return before
         if self.may_merge and self._is_time(before, len(data)):
             try:
@@ -87,8 +88,6 @@ class Rewriter:
             except CorruptionError as error:
                 # What is in memory is written all the same, above the damage, which stays.
                 log.error("%s: its entries are not merged: %s (%s)", key, error, error.hint)  # noqa: TRY400
-            if not data:
-                return before
         file = file_of(key, self.cut, DELTA)
         self.files.write_temporary(self.root / file, data, what="entries")
         return *before, self._stored(file)

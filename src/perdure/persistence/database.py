@@ -95,6 +95,10 @@ class Database:
         """All rows of a collection, in no order."""
         return self._rows("collection = ?", collection)
 
+    def following(self, collection: int, key: str, limit: int) -> Iterator[Row]:
+        """The first rows behind a key, in order of their keys."""
+        return self._rows("collection = ? AND key > ? ORDER BY key LIMIT ?", collection, key, limit)
+
     def of_value(self, collection: int, value: bytes) -> Iterator[Row]:
         """The rows of a collection that say just this, in no order."""
         return self._rows("collection = ? AND value = ?", collection, value.decode())

@@ -64,6 +64,19 @@ class Source:
         below = () if self._base is None else self._base.of_key(collection, key)
         return _in_order(mine, (row for row in below if (row.key, row.sub) not in above))
 
+    def following(self, collection: int, key: str, limit: int) -> list[Row]:
+        """The first rows behind a key, in order of their keys; of a collection without subs."""
+        above = self._above.get(collection, {})
+        mine = sorted(row for row in above.values() if row.key > key and row.value is not None)[
+            :limit
+        ]
+        if self._base is None:
+            return mine
+        # As many more as may be hidden by what lies above.
+        below = self._base.following(collection, key, limit + len(above))
+        rest = [row for row in below if (row.key, row.sub) not in above]
+        return sorted(mine + rest)[:limit]
+
     def of_value(self, collection: int, value: bytes) -> list[Row]:
         """All rows of a collection that say just this, in order.  Looks at every row."""
         above = self._above.get(collection, {})

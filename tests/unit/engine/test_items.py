@@ -2,66 +2,20 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
 from tests.coverage.memory_disk import Disk
 from tests.unit.engine.both_ways import Script, compare, target_call
 from tests.unit.engine.conftest import key
+from tests.unit.engine.restarts import Restarts
 from tests.unit.engine.test_tables import TABLES, TARGET, Chaos
 
 from perdure.engine.collections import items, tracked
 from perdure.engine.core import Engine
-from perdure.engine.pins import unpinned
-from perdure.persistence.entries import Row, total_of
+from perdure.persistence.entries import Row
 
 DYNAMODB = key("dynamodb")
-
-
-class Restarts:
-    """Saves, loads and failures of saves between two calls."""
-
-    def __init__(self, disk: Disk, seed: int) -> None:
-        self.disk, self.choose = disk, random.Random(seed)
-        self.is_on = True
-        self.done: set[str] = set()
-
-    @contextmanager
-    def off(self) -> Iterator[None]:
-        """The body runs without."""
-        self.is_on = False
-        try:
-            yield
-        finally:
-            self.is_on = True
-
-    def happen(self) -> None:
-        """Do one of them, or nothing."""
-        what = self.choose.choice(["nothing"] * 8 + ["restart", "save", "fail"])
-        if not self.is_on or what == "nothing":
-            return
-        self.done.add(what)
-        with unpinned():
-            getattr(self, f"_{what}")()
-
-    def _restart(self) -> None:
-        self.disk.save()
-        check_rows(self.disk)
-        self.disk.restart()
-
-    def _save(self) -> None:
-        self.disk.save()
-
-    def _fail(self) -> None:
-        """A checkpoint is taken and comes to nothing."""
-        engine = self.disk.engine
-        work = engine.begin_capture(engine.changed(), budget_seconds=None)
-        tracked.seal_all()
-        tracked.unseal_all()
-        engine.changed_again(work.result.graphs)
 
 
 class Restarted(Chaos):
@@ -102,17 +56,6 @@ class Restarted(Chaos):
         ]
 
 
-def check_rows(disk: Disk) -> None:
-    """The rows on disk are those that the state file speaks of."""
-    if DYNAMODB not in disk.files:
-        return
-    state, _ = disk.fetch(DYNAMODB)
-    assert state.source is not None
-    for collection in state.graph.collections:
-        rows = state.source.of_collection(collection.number)
-        assert (len(rows), total_of(rows)) == (collection.size, collection.total)
-
-
 def content(table: Any) -> list[Any]:
     """All items, in order, by value.
 
@@ -132,10 +75,7 @@ def test_restarts_change_nothing(engine: Engine, disk: Disk, moto: Any, seed: in
     restarts = Restarts(disk, seed)
 
     def script(running: Script) -> None:
-        disk.files.clear()
-        disk.rows.clear()
-        disk.shares.clear()
-        disk.know()
+        disk.clear()
         Restarted(running, moto, restarts).run()
         for table in moto.store("dynamodb").tables.values():
             running.note(content(table))

@@ -9,6 +9,7 @@ import pytest
 from tests.unit.engine.both_ways import Script, compare, seconds_of, target_call
 from tests.unit.engine.conftest import Disk, key
 
+from perdure.engine.collections import messages
 from perdure.engine.core import Engine
 from perdure.engine.quirks import queues
 from perdure.engine.quirks.waiting import Waiting
@@ -113,7 +114,7 @@ class Chaos:
         self.script.wait(self.pick.choice([0.0, 0.0005, 1, 3, 31, 130]))
         if self.pick.random() < 0.5:
             return
-        listed = [m for q in self.moto.store("sqs").queues.values() for m in queues._listed(q)]
+        listed = [m for q in self.moto.store("sqs").queues.values() for m in queues.listed(q)]
         moments = [round(1000 * t) for m in listed for t in (m.visible_at, m.delayed_until)]
         later = [moment for moment in moments if moment > self.script.clock_us]
         self.script.clock_us = min(later, default=self.script.clock_us) - 1
@@ -185,8 +186,8 @@ def test_a_call_does_not_look_at_all_messages(moto: Any, monkeypatch: pytest.Mon
     monkeypatch.setattr(
         Waiting, "__init__", lambda *args, **named: (made.append(1), real(*args, **named))[1]
     )
-    monkeypatch.setattr(queues, "_listed", lambda _: pytest.fail("passed over all"))
-    monkeypatch.setattr(queues, "_catch_up", lambda _: pytest.fail("wrote the list"))
+    monkeypatch.setattr(queues, "listed", lambda _: pytest.fail("passed over all"))
+    monkeypatch.setattr(messages, "open_list", lambda _: pytest.fail("made the list"))
     for _ in range(50):
         round_trip(store, "q300")
     assert not made
@@ -211,7 +212,7 @@ def test_what_is_saved_is_motos_list(engine: Engine, disk: Disk, moto: Any) -> N
     disk.save()
     disk.restart()
     store = moto.store("sqs")
-    assert [m.body for m in vars(store.queues["q5"])["_messages"]] == ["1", "2", "3", "4"]
+    assert [m.body for m in queues.listed(store.queues["q5"])] == ["1", "2", "3", "4"]
     store.delete_message("q5", second.receipt_handle)
     assert [m.body for m in store.receive_message("q5", 10, 0, 30)] == ["2", "3", "4"]
 

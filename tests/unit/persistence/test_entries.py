@@ -109,6 +109,20 @@ def test_rows_of_a_key_stand_in_order(tmp_path: Path) -> None:
     assert source.of_key(NUMBER + 1, "k") == [other]
 
 
+def test_rows_behind_a_key_come_in_blocks(tmp_path: Path) -> None:
+    """In order of their keys, wherever each was read from; what is gone takes no room."""
+    rows = [row(f"{n:03d}", n, place=n) for n in range(20)]
+    gone = [each._replace(value=None) for each in rows[4:9]]
+    files = (base(tmp_path, rows[:15]), above(tmp_path, [*rows[15:][::-1], *gone]))
+    source = open_source(tmp_path, STORE, files)
+
+    assert source.following(NUMBER, "", 3) == rows[:3]
+    assert source.following(NUMBER, "002", 4) == [rows[3], *rows[9:12]]
+    assert source.following(NUMBER, "013", 99) == rows[14:]
+    assert source.following(NUMBER, "019", 1) == []
+    assert source.following(NUMBER + 1, "", 1) == []
+
+
 def test_a_new_base_holds_what_was_there_and_what_changed(tmp_path: Path) -> None:
     """Of collections that live; the others' rows are not carried on."""
     old = base(tmp_path, [*rows_of({"a": 1, "b": 1, "c": 1}), row("x", 1, number=9)])

@@ -4,4 +4,5 @@
 found, ordered, and written as JSON.
 
     items     DynamoDB: the items of a table
+    messages  SQS: the messages of a queue
 """

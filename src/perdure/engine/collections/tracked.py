@@ -113,6 +113,9 @@ class Tracked:
 
     def begin(self) -> None:
         """Be a collection that no checkpoint knows."""
+        if Forked.is_this:
+            # Its number would be this process' alone, and another one's in its parent.
+            raise RuntimeError(f"a child made a collection of kind {self.kind}")
         self.number = next(_NUMBERS)
         self.home, self.source = None, None
         self.unloaded = self.count = self.total = 0
@@ -140,8 +143,11 @@ class Tracked:
             keys: In moto.
             is_moved: It is new, or is again: it stands behind all others.
         """
-        if _READING.is_on:
-            return
+        if not _READING.is_on:
+            self.mark(place, keys, is_moved=is_moved)
+
+    def mark(self, place: Place | None, keys: tuple[Any, ...], *, is_moved: bool = False) -> None:
+        """As ``note``, of what is a change whoever does it."""
         at = place or ("", keys)
         suspects = self.suspects
         if at not in suspects:
@@ -181,7 +187,7 @@ class Tracked:
             self.move()
         rows: list[Row] = []
         rest: Rest = {}
-        places = _Places(self)
+        places = self.giver()
         count, total = self.count, self.total
         for at, suspect in {**self.pinned, **self.suspects}.items():
             before = self.disk.get(at)
@@ -197,7 +203,7 @@ class Tracked:
         return collection, tuple(rows), rest
 
     def _row(
-        self, at: Place, suspect: Suspect, before: OnDisk | None, places: _Places, rest: Rest
+        self, at: Place, suspect: Suspect, before: OnDisk | None, places: Places, rest: Rest
     ) -> Row | None:
         """An entry's row as it is now; None = it has none."""
         entry = self.entry(suspect.keys)
@@ -212,6 +218,10 @@ class Tracked:
                 return Row(self.number, *at, part, place, self.encode(entry, suspect.keys))
         rest[suspect.keys] = entry
         return None
+
+    def giver(self) -> Places:
+        """What gives rows their places, for one checkpoint."""
+        return Places(self)
 
     def seal(self) -> None:
         """Its suspects go with a checkpoint that is taken now."""
@@ -248,9 +258,6 @@ class Tracked:
 
     def move(self) -> None:
         """Another store carries it from now on: what it had on disk is none of that one's."""
-        if Forked.is_this:
-            # The number it gets would be this process' alone.
-            raise RuntimeError(f"the collection {self.name!r} has another home now")
         self.bring_all()
         del LIVING[self.number]
         entries = list(self.places())
@@ -286,7 +293,7 @@ class Tracked:
         raise NotImplementedError
 
 
-class _Places:
+class Places:
     """Hands out places behind all others, for as long as one checkpoint is written."""
 
     def __init__(self, tracked: Tracked) -> None:

@@ -11,12 +11,12 @@ not about finding a message.  Processor time with 100,000 messages waiting,
     receive      56 ms     the same
     delete       18 ms     the same
 
-The index is no state.  ``Queue._messages`` stays the list of moto that is saved, and the
-index is made of it when first needed.  Between two calls the list may be behind; so it
-is reached through a property that puts it right, and drops the index, as whoever asked
-may change the list.  Somebody who still holds it shows in its count of references:
-then, and where a case is rare, moto's own way is taken.  The times of a message are
-properties as well: a change that was not ours makes every index anew.
+The index is no state.  What is, are the messages by place (``collections.messages``),
+which stand where moto has its list.  Whoever asks for that list gets one, made of them, and
+may change it: then it is the list that is saved, until a call finds that nobody holds it any
+more and takes its messages back.  Where somebody does, and where a case is rare, moto's own
+way is taken.  The times of a message are properties as well: a change that was not ours
+makes every index anew.
 """
 
 from __future__ import annotations
@@ -28,11 +28,12 @@ from types import SimpleNamespace
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from perdure.engine.collections import messages
+from perdure.engine.collections.messages import MESSAGES, Messages
 from perdure.engine.imports import after_import
 from perdure.engine.quirks.replaced import Replaced, Watched, is_held
 from perdure.engine.quirks.waiting import Waiting
 
-MESSAGES = "_messages"
 TIMES = ("visible_at", "delayed_until")
 # What a copy may share with its original: no part of it can be changed.
 ATOMS = frozenset({str, int, float, bool, bytes, type(None)})
@@ -42,12 +43,12 @@ _INDEXES: WeakKeyDictionary[Any, _Kept] = WeakKeyDictionary()
 
 
 class _Kept:
-    """An index, how far its list is, and at which of all changes it was right."""
+    """An index, and at which of all changes it was right."""
 
-    __slots__ = ("changes", "index", "is_behind")
+    __slots__ = ("changes", "index")
 
     def __init__(self, index: Waiting, changes: int) -> None:
-        self.index, self.changes, self.is_behind = index, changes, False
+        self.index, self.changes = index, changes
 
 
 class _Changes:
@@ -83,8 +84,9 @@ def install() -> None:
 
 
 def recorded(queue: Any) -> dict[str, Any]:
-    """The attributes of a queue that are state, with its list put right."""
-    _catch_up(queue)
+    """The attributes of a queue that are state."""
+    if not is_held(queue.__dict__, MESSAGES):
+        messages.adopt(queue)
     attributes: dict[str, Any] = queue.__dict__
     return attributes
 
@@ -100,7 +102,7 @@ def next_moment_ms(queue: Any) -> float | None:
     if index is not None:
         return index.next_moment_ms()
     now_ms = _Clock.now_ms()
-    moments = [max(m.visible_at, m.delayed_until) for m in _listed(queue)]
+    moments = [max(m.visible_at, m.delayed_until) for m in listed(queue)]
     return min((moment for moment in moments if moment > now_ms), default=None)
 
 
@@ -120,7 +122,9 @@ def _index(queue: Any) -> Waiting | None:
     now_ms = _Clock.now_ms()
     kept = _INDEXES.get(queue)
     if kept is None or not _is_right(kept, queue, now_ms):
-        _catch_up(queue)
+        if kept is not None:
+            _changed_by_others(queue)
+        messages.adopt(queue)
         index = Waiting(queue.__dict__[MESSAGES], now_ms, is_fifo=queue.fifo_queue)
         kept = _INDEXES[queue] = _Kept(index, _Changes.count)
     kept.index.settle(now_ms)
@@ -130,27 +134,28 @@ def _index(queue: Any) -> Waiting | None:
 def _is_right(kept: _Kept, queue: Any, now_ms: float) -> bool:
     if kept.changes != _Changes.count or kept.index.is_fifo != queue.fifo_queue:
         return False
+    if kept.index.by_place is not queue.__dict__[MESSAGES]:
+        return False
     # A clock that was set back hides what had shown.
     return now_ms >= kept.index.now_ms
 
 
-def _catch_up(queue: Any) -> None:
-    """Put the list right."""
-    kept = _INDEXES.get(queue)
-    if kept is not None and kept.is_behind:
-        queue.__dict__[MESSAGES][:] = kept.index.by_place.values()
-        kept.is_behind = False
+def _changed_by_others(queue: Any) -> None:
+    """Any message in memory may be another than it was."""
+    held = queue.__dict__[MESSAGES]
+    if type(held) is Messages:
+        for place in held:
+            held.touch(place)
 
 
-def _listed(queue: Any) -> list[Any]:
-    """The list, to be read only."""
-    _catch_up(queue)
-    listed: list[Any] = queue.__dict__[MESSAGES]
-    return listed
+def listed(queue: Any) -> list[Any]:
+    """moto's list, to be read only: it is not kept."""
+    held = queue.__dict__[MESSAGES]
+    return held.in_order() if type(held) is Messages else held
 
 
 def _drop(queue: Any) -> None:
-    _catch_up(queue)
+    messages.open_list(queue)
     _INDEXES.pop(queue, None)
 
 
@@ -174,26 +179,29 @@ def _sqs(module: Any) -> None:
 
 
 def _messages(queue: Any) -> list[Any]:
+    """moto's ``Queue.messages``; whoever asks may change them."""
     now_ms = _Clock.now_ms()
-    return [m for m in _listed(queue) if now_ms > m.visible_at and now_ms >= m.delayed_until]
+    return [m for m in queue._messages if now_ms > m.visible_at and now_ms >= m.delayed_until]
 
 
 def _count_visible(queue: Any) -> int:
-    index = _index(queue)
-    return len(_messages(queue)) if index is None else index.count_visible()
+    index, now_ms = _index(queue), _Clock.now_ms()
+    if index is None:
+        return sum(now_ms > m.visible_at and now_ms >= m.delayed_until for m in listed(queue))
+    return index.count_visible()
 
 
 def _count_hidden(queue: Any) -> int:
     index, now_ms = _index(queue), _Clock.now_ms()
     if index is None:
-        return sum(now_ms <= m.visible_at for m in _listed(queue))
+        return sum(now_ms <= m.visible_at for m in listed(queue))
     return index.count_hidden()
 
 
 def _count_delayed(queue: Any) -> int:
     index, now_ms = _index(queue), _Clock.now_ms()
     if index is None:
-        return sum(now_ms < m.delayed_until for m in _listed(queue))
+        return sum(now_ms < m.delayed_until for m in listed(queue))
     return index.count_delayed()
 
 
@@ -238,7 +246,6 @@ def _add_message(queue: Any, message: Any) -> None:
     if queue.fifo_queue and _is_duplicate(queue, index, message):
         return
     with queue._messages_lock:
-        _INDEXES[queue].is_behind = True
         index.append(message)
         queue._messages_lock.notify_all()
 
@@ -268,11 +275,6 @@ def _delete_message(queue: Any, receipt_handle: Any) -> None:
     message = index.by_place[place]
     queue.pending_messages.discard(message)
     queue.deleted_messages.update(message.all_receipt_handles)
-    _remove(queue, index, place)
-
-
-def _remove(queue: Any, index: Waiting, place: int) -> None:
-    _INDEXES[queue].is_behind = True
     index.remove(place)
 
 
@@ -338,7 +340,7 @@ def _receive_message(  # noqa: PLR0917 - as moto has it
         index.put_back()
     for place in dead:
         message = index.by_place[place]
-        _remove(queue, index, place)
+        index.remove(place)
         queue.dead_letter_queue.add_message(message)
     return result
 

@@ -1,6 +1,6 @@
 """The messages of one SQS queue by place, by moment and by receipt handle.
 
-    place    a message's number in the order of moto's list; never given twice
+    place    a message's number in the order of moto's list (``collections.messages``)
     ready    places of messages that can be received, a heap
     later    (moment, kind, place) of those that are hidden or delayed, a heap
     due      place -> its entry in ``later`` that holds
@@ -9,15 +9,21 @@ Entries of both heaps are left behind when a message moves or goes, and dropped 
 they come up; so every step costs the logarithm of the depth at most.  A message is in
 ``due``, or it has an entry in ``ready``, or a receive under way has taken it from there.
 
+A message that is on disk alone can be received, and has no handle; it is brought when
+nothing before it can be.
+
 moto's rule is kept to the millisecond: a message can be received once the clock is past
 its ``visible_at`` and not before its ``delayed_until``.
 """
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterable, Iterator
 from heapq import heapify, heappop, heappush
 from typing import Any
+
+from perdure.engine.collections.messages import Messages
 
 # At one moment a delayed message shows, and a hidden one does not yet.
 DELAYED, HIDDEN = 0, 1
@@ -26,12 +32,12 @@ Entry = tuple[float, int, int]
 
 
 class Waiting:
-    """An index over one list of messages; whoever changes those must tell it."""
+    """An index over the messages of one queue; whoever changes those must tell it."""
 
-    def __init__(self, messages: list[Any], now_ms: float, *, is_fifo: bool) -> None:
+    def __init__(self, messages: Messages, now_ms: float, *, is_fifo: bool) -> None:
         self.now_ms, self.is_fifo = now_ms, is_fifo
-        self.by_place: dict[int, Any] = dict(enumerate(messages))
-        self.next_place = len(messages)
+        # Not held: whoever counts references to it finds the queue's alone.
+        self._messages = weakref.ref(messages)
         self.by_handle: dict[str, int] = {}
         # Whether two messages share a receipt handle, which only moto's way handles.
         self.is_ambiguous = False
@@ -43,7 +49,11 @@ class Waiting:
         self.counts = [0, 0]
         self.both: set[int] = set()
         self.popped: list[int] = []
-        for place, message in self.by_place.items():
+        if is_fifo:
+            # Each may be a duplicate of one that comes.
+            messages.bring_all()
+        for place in sorted(messages):
+            message = messages[place]
             attributes = message.__dict__
             if attributes["visible_at"] >= now_ms or attributes["delayed_until"] > now_ms:
                 self._defer(place, message)
@@ -51,14 +61,19 @@ class Waiting:
                 self.note_handles(place)
             if is_fifo:
                 self.by_id.setdefault(message.deduplication_id, {})[place] = None
-        self.ready = [place for place in self.by_place if place not in self.due]
+        self.ready = sorted(place for place in messages if place not in self.due)
+        messages.brought.clear()
+
+    @property
+    def by_place(self) -> Messages:
+        """The messages that are in memory; of one that is out of date, maybe None."""
+        return self._messages()  # type: ignore[return-value]
 
     # ---------------------------------------------------------------- changes
 
     def append(self, message: Any) -> None:
         """Put a message at the end."""
-        place, self.next_place = self.next_place, self.next_place + 1
-        self.by_place[place] = message
+        place = self.by_place.append(message)
         heappush(self.ready, place)
         self.moved(place)
         self.note_handles(place)
@@ -67,7 +82,9 @@ class Waiting:
 
     def remove(self, place: int) -> None:
         """Take a message out."""
-        message = self.by_place.pop(place)
+        messages = self.by_place
+        message = messages.pop(place)
+        messages.touch(place)
         self._undefer(place)
         for handle in message.all_receipt_handles:
             self.by_handle.pop(handle, None)
@@ -79,6 +96,11 @@ class Waiting:
 
     def moved(self, place: int) -> None:
         """The times of a message have changed."""
+        self.by_place.touch(place)
+        self._show(place)
+
+    def _show(self, place: int) -> None:
+        """See whether a message can be received by now."""
         message = self.by_place[place]
         was_due = place in self.due
         self._undefer(place)
@@ -102,21 +124,35 @@ class Waiting:
         """
         self.now_ms = now_ms
         while (first := self._first()) is not None and first[:2] < (now_ms, HIDDEN):
-            self.moved(first[2])
+            self._show(first[2])
         self._compact()
 
     # ---------------------------------------------------------------- answers
 
     def pop(self) -> int | None:
         """Take the first place that can be received, until ``put_back``; None = none is left."""
-        while self.ready:
+        messages = self.by_place
+        while self._bring(messages):
             place = heappop(self.ready)
             # Entries of one place are neighbours.
             is_again = bool(self.popped) and self.popped[-1] == place
-            if place in self.by_place and place not in self.due and not is_again:
+            if place in messages and place not in self.due and not is_again:
                 self.popped.append(place)
                 return place
         return None
+
+    def _bring(self, messages: Messages) -> bool:
+        """Let the first place that may be received be in memory; whether there is one."""
+        self._take(messages)
+        while (head := messages.head) is not None and not (self.ready and self.ready[0] < head):
+            messages.bring()
+            self._take(messages)
+        return bool(self.ready)
+
+    def _take(self, messages: Messages) -> None:
+        for place in messages.brought:
+            heappush(self.ready, place)
+        messages.brought.clear()
 
     def put_back(self) -> None:
         """What ``pop`` took and can still be received is ready again."""
@@ -138,7 +174,8 @@ class Waiting:
 
     def count_visible(self) -> int:
         """How many can be received."""
-        return len(self.by_place) - len(self.due)
+        messages = self.by_place
+        return len(messages) + messages.unloaded - len(self.due)
 
     def count_hidden(self) -> int:
         """How many were received and not deleted, for now."""
@@ -187,4 +224,4 @@ class Waiting:
             self.later = list(self.due.values())
             heapify(self.later)
         if len(self.ready) > 2 * self.count_visible() + SLACK:
-            self.ready = [place for place in self.by_place if place not in self.due]
+            self.ready = sorted(place for place in self.by_place if place not in self.due)
