@@ -26,7 +26,6 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from perdure.engine import process
-from perdure.engine.collections.tracked import Forked
 from perdure.engine.costs import COSTS
 from perdure.engine.policy import POLICY, state_of
 from perdure.engine.sharing import SHARING
@@ -135,7 +134,6 @@ class Capture:
             None, or why the parent cannot use what was captured.  ``unexpected`` are
             then stores it had better not leave to a child again.
         """
-        Forked.is_this = True
         before, homes = _decisions(), dict(SHARING.homes())
         captured = dict(self.result.graphs)
         self.finish()

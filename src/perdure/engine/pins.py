@@ -90,7 +90,12 @@ def now_us() -> int:
 
 def new_seed() -> int:
     """A seed of real entropy."""
-    return int.from_bytes(_real_urandom(SEED_BYTES))
+    return chance(SEED_BYTES)
+
+
+def chance(size: int) -> int:
+    """So many bytes that no other process and no replay has; not drawn from the pinned stream."""
+    return int.from_bytes(_real_urandom(size))
 
 
 class Clock:

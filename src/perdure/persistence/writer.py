@@ -213,7 +213,10 @@ class _Reducers(dict[type, Reducer]):
         if (special := policy.special_for(cls)) is not None:
             return self.special(special)
         if policy.is_collection(cls):
-            return self.whole if self.writer.with_entries else self.outside
+            # Else its holder's attributes have it as moto does.
+            return (
+                _refuse("who holds it is not known") if self.writer.with_entries else self.outside
+            )
         if cls in INERT_TYPES:
             return _inert(cls)
         if cls is collections.defaultdict:
@@ -255,11 +258,6 @@ class _Reducers(dict[type, Reducer]):
             return wire.perdure_special, (special.name, *arguments)
 
         return reduce
-
-    def whole(self, value: Any) -> Any:
-        """A collection as the container it is to moto."""
-        plain = value.plain()
-        return self[type(plain)](plain)
 
     def outside(self, value: Any) -> Any:
         """A collection by its number; its rows are for files of their own."""
@@ -303,7 +301,7 @@ class _Reducers(dict[type, Reducer]):
         container = container_of(cls)
         content = _CONTENT.get(container, _plain)
         if (attributes := self.writer.policy.attributes_for(cls)) is not None:
-            content = _only(attributes)
+            content = _only(self.complete(attributes) if self.writer.with_entries else attributes)
         names = self.writer.names[index]
         if container is object and content is _plain:
             plain = self.many(cls, index, names)
@@ -329,6 +327,18 @@ class _Reducers(dict[type, Reducer]):
             return plain(value) if number is None else shared(value, number)
 
         return own
+
+    def complete(self, pick: Callable[[Any], dict[str, Any]]) -> Callable[[Any], dict[str, Any]]:
+        """What picks attributes, with collections as the containers they are to moto."""
+        is_collection = self.writer.policy.is_collection
+
+        def picked(value: Any) -> dict[str, Any]:
+            return {
+                name: held.plain() if is_collection(type(held)) else held
+                for name, held in pick(value).items()
+            }
+
+        return picked
 
     def many(self, cls: type, index: int, names: set[str]) -> Reducer:
         """Plain objects, of which a store may hold a hundred thousand.

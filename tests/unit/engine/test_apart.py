@@ -45,7 +45,7 @@ def test_both_halves_are_one_capture(disk: Disk, moto: Any) -> None:
     """What is left and finished later is, to the byte, what one capture would have been."""
     some_stores(moto)
     disk.save()
-    whole = disk.engine.capture(disk.engine.living())
+    whole = disk.engine.begin_capture(disk.engine.living(), budget_seconds=None).result
     halves = disk.engine.begin_capture(disk.engine.living(), budget_seconds=0)
     assert halves.left == disk.engine.living()
     assert halves.result.graphs == {}
@@ -74,7 +74,7 @@ def test_a_store_nobody_knows_is_given_up_when_it_takes_too_long(disk: Disk, mot
     for number in range(20_000):
         moto.store("sqs").queues["q"].tags[f"tag{number}"] = {"value": [str(number)]}
     started = time.perf_counter()
-    whole = disk.engine.capture({SQS}).graphs[SQS]
+    whole = disk.engine.begin_capture({SQS}, budget_seconds=None).result.graphs[SQS]
     took = time.perf_counter() - started
     COSTS._seconds.clear()
     STORES.dirty.add(SQS)
@@ -118,7 +118,7 @@ def test_objects_shared_before_are_none(disk: Disk, moto: Any) -> None:
     last = SHARING.last
     moto.store("sns").create_topic("more")
     moto.store("sqs").queues["q"].tags["a"] = "b"
-    whole = disk.engine.capture({SQS, SNS}).graphs
+    whole = disk.engine.begin_capture({SQS, SNS}, budget_seconds=None).result.graphs
     work = disk.engine.begin_capture({SQS, SNS}, budget_seconds=0)
 
     assert work.finish_apart() is None

@@ -24,7 +24,7 @@ from perdure.engine.migrations import Added, Dropped, Moved, Renamed, Retyped, R
 from perdure.engine.stores import STORES, QuarantinedError
 from perdure.engine.translation import translation_of
 from perdure.persistence.keys import Lsn
-from perdure.persistence.statefile import ClassRow, Graph, StateFile, decode, encode
+from perdure.persistence.statefile import ClassRow, StateFile, decode, encode
 
 NOW = moto_package.__version__
 OLD = {"perdure": "0.1.0", "moto": "5.2.3"}
@@ -47,7 +47,10 @@ def saved(disk: Disk, moto: Any) -> Disk:
     disk.written_by = OLD
     queue = moto.store("sqs").create_queue("q", {})
     queue.visibility_timeout = 7
-    queue._messages.append(Message("m", "body", {}))
+    received = Message("m", "body", {})
+    # So it stands in the graph.
+    received.receipt_handle = "handle"
+    queue._messages.append(received)
     disk.save()
     disk.restart()
     return disk
@@ -381,7 +384,7 @@ def rewrite(
 
     disk.files[SQS] = rebuilt(disk.files[SQS], renamed, **changes)
     state = decode(disk.files[SQS], path=None)  # type: ignore[arg-type]
-    graph = Graph(state.graph.payload, rows, state.graph.shares)
+    graph = replace(state.graph, classes=rows)
     disk.files[SQS] = encode(StateFile(SQS, Lsn(1), state.written_by, graph))
     assert json.dumps(state.written_by)
     disk.restart()

@@ -21,7 +21,7 @@ from typing import Any
 
 import orjson
 
-from perdure.engine.collections.tracked import Forked, Place, Tracked, Unfit
+from perdure.engine.collections.tracked import Place, Tracked, Unfit
 from perdure.errors import LoadError
 from perdure.persistence.entries import Collection, Row
 from perdure.persistence.keys import StoreKey
@@ -536,7 +536,7 @@ def _copy(value: Any) -> Any:
 def adopt(table: Any) -> None:
     """Let a table's items be a collection."""
     held = table.__dict__.get(ITEMS)
-    if type(held) is defaultdict and not Forked.is_this:
+    if type(held) is defaultdict:
         held = table.__dict__[ITEMS] = _of(held)
     if type(held) is Items:
         held.owner = weakref.ref(table)

@@ -21,7 +21,7 @@ from typing import Any
 
 import orjson
 
-from perdure.engine.collections.tracked import Forked, OnDisk, Place, Places, Tracked, Unfit
+from perdure.engine.collections.tracked import OnDisk, Place, Places, Tracked, Unfit
 from perdure.errors import LoadError
 from perdure.persistence.entries import Collection, Row
 from perdure.persistence.keys import StoreKey
@@ -275,7 +275,7 @@ def _fresh(value: Any) -> Any:
 def adopt(queue: Any) -> None:
     """Let a queue's messages be a collection, if they are a list."""
     held = queue.__dict__.get(MESSAGES)
-    if type(held) is list and not Forked.is_this:
+    if type(held) is list:
         made = Messages()
         made.begin()
         for message in held:

@@ -10,14 +10,13 @@ A checkpoint takes the suspects with it (``seal``) and comes back with what was 
 
 from __future__ import annotations
 
-import itertools
 import threading
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
 
+from perdure.engine.pins import chance
 from perdure.persistence.entries import SUM_BITS, Collection, Row
 from perdure.persistence.keys import StoreKey
 from perdure.persistence.source import Source
@@ -27,6 +26,10 @@ from perdure.persistence.statefile import Graph
 Place = tuple[str, Any]
 # Entries that no row can express, by their keys in moto.
 Rest = dict[tuple[Any, ...], Any]
+
+
+# Of a collection's number: two of one store do not meet, and JSON and SQLite hold it.
+NUMBER_BYTES = 6
 
 
 class Unfit(Exception):  # noqa: N818 - never leaves this package
@@ -67,15 +70,6 @@ class _Noted:
 
 _READING = _Reading()
 LIVING: WeakValueDictionary[int, Tracked] = WeakValueDictionary()
-# No number is used twice, also not by the next process, unless its clock was set back to the
-# very microsecond.  Not drawn: a call's random numbers are moto's.
-_NUMBERS = itertools.count(time.time_ns() // 1000)
-
-
-class Forked:
-    """Whether this process is a child that captures."""
-
-    is_this = False
 
 
 @contextmanager
@@ -113,10 +107,8 @@ class Tracked:
 
     def begin(self) -> None:
         """Be a collection that no checkpoint knows."""
-        if Forked.is_this:
-            # Its number would be this process' alone, and another one's in its parent.
-            raise RuntimeError(f"a child made a collection of kind {self.kind}")
-        self.number = next(_NUMBERS)
+        # A child that captures may give one, too, which its parent never hears of.
+        self.number = chance(NUMBER_BYTES)
         self.home, self.source = None, None
         self.unloaded = self.count = self.total = 0
         self.suspects, self.sealed, self.pinned = {}, {}, {}

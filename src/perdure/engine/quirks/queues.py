@@ -149,7 +149,7 @@ def _changed_by_others(queue: Any) -> None:
 
 
 def listed(queue: Any) -> list[Any]:
-    """moto's list, to be read only: it is not kept."""
+    """Moto's list, to be read only: it is not kept."""
     held = queue.__dict__[MESSAGES]
     return held.in_order() if type(held) is Messages else held
 
@@ -179,7 +179,7 @@ def _sqs(module: Any) -> None:
 
 
 def _messages(queue: Any) -> list[Any]:
-    """moto's ``Queue.messages``; whoever asks may change them."""
+    """Moto's ``Queue.messages``; whoever asks may change them."""
     now_ms = _Clock.now_ms()
     return [m for m in queue._messages if now_ms > m.visible_at and now_ms >= m.delayed_until]
 
