@@ -19,13 +19,13 @@ from perdure.errors import DurabilityError
 from perdure.persistence import compaction
 from perdure.persistence.check import check_directory
 from perdure.persistence.checkpoint import Checkpointer, Cut
-from perdure.persistence.entries import Row
+from perdure.persistence.entries import Row, gone
 
 STORE = key("dynamodb")
 FIRST = rows_of({f"key-{n}": "first " * 40 for n in range(40)})
 CHANGES = [
     row("key-3", "second", place=3),
-    FIRST[5]._replace(value=None),
+    gone(*FIRST[5][:3]),
     row("key-99", "new", place=99),
 ]
 BY_KEY = {each.key: each for each in (*FIRST, *CHANGES)}

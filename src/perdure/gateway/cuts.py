@@ -37,7 +37,7 @@ from perdure.engine.process import PROCESS_KEY
 from perdure.errors import CaptureError, DurabilityError, PerdureError, StateError
 from perdure.persistence import delta, fields
 from perdure.persistence.checkpoint import Checkpointer, Cut
-from perdure.persistence.entries import Collection, Row, collections_in, cut_of
+from perdure.persistence.entries import DELTA, Collection, Row, collections_in, file_of
 from perdure.persistence.fields import Fields
 from perdure.persistence.files import temporary_of
 from perdure.persistence.keys import ExportId, Lsn, StoreKey
@@ -193,9 +193,15 @@ class Taken:
 
     def _rows(self, entry: Entry) -> list[Row]:
         """What changed of a store's collections, as the child wrote it."""
-        new = [stored.file for stored in entry.entries if cut_of(stored.file) == entry.cut]
-        root = self.checkpointer.directory.path
-        return [row for file in new for row in delta.read(temporary_of(root / file), entry.key)]
+        file = file_of(entry.key, entry.cut, DELTA)
+        path = temporary_of(self.checkpointer.directory.path / file)
+        if not path.exists():
+            return []
+        rows = delta.read(path, entry.key)
+        if file not in {stored.file for stored in entry.entries}:
+            # It was for this; the child wrote a base as well.
+            self.checkpointer.directory.files.discard_temporary(path)
+        return rows
 
 
 # ------------------------------------------------------------------ the child

@@ -28,7 +28,7 @@ from pathlib import Path
 from perdure.errors import CorruptionError, DurabilityError, StateError
 from perdure.persistence import entries, statefile
 from perdure.persistence import manifest as manifests
-from perdure.persistence.compaction import Rewriter
+from perdure.persistence.compaction import Rewriter, is_untidy
 from perdure.persistence.directory import Directory
 from perdure.persistence.files import TEMPORARY, read_file
 from perdure.persistence.keys import Lsn, StoreKey
@@ -143,6 +143,8 @@ class Checkpointer:
                 self.directory.path, self.directory.files, cut.cut, at_stop=cut.at_stop
             )
             written = [_with_entries(e, cut.graphs[e.key], old, rewriter) for e in written]
+            if cut.at_stop:
+                written += self._tidied(cut, old, rewriter, {entry.key for entry in written})
             process = self._process(cut, old, now)
         except StateError:
             # On a full disk their space may be what the next attempt needs.
@@ -205,7 +207,7 @@ class Checkpointer:
         if not _is_changed(key, graph, old):
             return None
         entry = self._write_temporary(key, graph, cut, written_by, _now())
-        rewriter = Rewriter(self.directory.path, self.directory.files, cut, may_merge=False)
+        rewriter = Rewriter(self.directory.path, self.directory.files, cut, apart=True)
         return _with_entries(entry, graph, old, rewriter)
 
     def discard(self, cut: Lsn) -> None:
@@ -295,6 +297,24 @@ class Checkpointer:
         verify_entry(entry, state, data, path)
         refuse_newer(path, state.written_by, self.running)
         return state, path
+
+    def _tidied(
+        self, cut: Cut, old: Manifest, rewriter: Rewriter, written: set[StoreKey]
+    ) -> list[Entry]:
+        """Stores that did not change, with their rows in one base where they were in deltas."""
+        found = []
+        for key, entry in sorted(old.stores.items()):
+            if key in written | cut.prepared.keys() | cut.dropped or not is_untidy(entry.entries):
+                continue
+            try:
+                state, _ = self._read(entry)
+            except StateError as error:
+                # It is told when the store is loaded; nothing of it is lost by this.
+                log.warning("%s stays as it is: %s", key, error)
+                continue
+            fresh = self._write_temporary(key, state.graph, cut.cut, state.written_by, _now())
+            found.append(_with_entries(fresh, state.graph, old, rewriter))
+        return found
 
     def _process(self, cut: Cut, old: Manifest, now: str) -> Entry:
         key, graph = cut.process

@@ -39,6 +39,8 @@ SMALL_AT_STOP_BYTES = 32 << 20
 SHARE = 16
 DELTAS_BYTES = 1 << 20, 4 << 20
 DELTAS_MAX = 64
+# Of a line of a delta, what is neither key nor value.
+LINE_BYTES = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +52,15 @@ class Rewriter:
         files: The disk.
         cut: The cut.
         at_stop: Whether nobody waits for the next one.
-        may_merge: Whether it may be a base; else what changed stands in a file of its own.
+        apart: Whether a child writes: then a delta is there in any case, which tells its
+            parent what changed.
     """
 
     root: Path
     files: Files
     cut: Lsn
     at_stop: bool = False
-    may_merge: bool = True
+    apart: bool = False
 
     def write(self, key: StoreKey, graph: Graph, before: tuple[Stored, ...]) -> tuple[Stored, ...]:
         """Write what changed of a store's collections.
@@ -78,19 +81,27 @@ class Rewriter:
         """
         if not graph.collections:
             return ()
-        data = delta.encode(key, self.cut, list(graph.rows)) if graph.rows else b""
-        if not data:
+        if not graph.rows and not (self.at_stop and is_untidy(before)):
             # All is as it was; or there never was a row.
             return before
-        if self.may_merge and self._is_time(before, len(data)):
+        if self.apart:
+            self._write_delta(key, graph)
+        if self._is_time(before, sum(map(_bytes, graph.rows))):
             try:
                 return (self._merge(key, graph, before),)
             except CorruptionError as error:
                 # What is in memory is written all the same, above the damage, which stays.
                 log.error("%s: its entries are not merged: %s (%s)", key, error, error.hint)  # noqa: TRY400
-        file = file_of(key, self.cut, DELTA)
-        self.files.write_temporary(self.root / file, data, what="entries")
-        return *before, self._stored(file)
+            if not graph.rows:
+                return before
+        if not self.apart:
+            self._write_delta(key, graph)
+        return *before, self._stored(file_of(key, self.cut, DELTA))
+
+    def _write_delta(self, key: StoreKey, graph: Graph) -> None:
+        path = self.root / file_of(key, self.cut, DELTA)
+        data = delta.encode(key, self.cut, list(graph.rows))
+        self.files.write_temporary(path, data, what="entries")
 
     def _is_time(self, before: tuple[Stored, ...], bytes_more: int) -> bool:
         """Whether to write a base."""
@@ -131,3 +142,14 @@ class Rewriter:
 
     def _stored(self, file: str) -> Stored:
         return Stored(file, *checksum_of(temporary_of(self.root / file)))
+
+
+def is_untidy(stored: tuple[Stored, ...]) -> bool:
+    """Whether what a stop leaves is not one base, and soon could be."""
+    deltas = sum(each.bytes for each in stored if each.file.endswith(DELTA))
+    return 0 < deltas <= DELTAS_BYTES[1] and sum(s.bytes for s in stored) <= SMALL_AT_STOP_BYTES
+
+
+def _bytes(row: Row) -> int:
+    """About what it takes in a delta."""
+    return len(row.key) + len(row.sub) + len(row.value or b"") + LINE_BYTES

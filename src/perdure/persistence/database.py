@@ -27,7 +27,7 @@ from perdure.errors import (
     FormatVersionError,
     HostileStateError,
 )
-from perdure.persistence.entries import Collection, Row
+from perdure.persistence.entries import Collection, Row, row_of
 from perdure.persistence.files import CAUTIOUS
 
 FORMAT = 1
@@ -113,7 +113,7 @@ class Database:
                         self.path, "entry", expected="numbers and texts", found=found[:3]
                     )
                 number, key, sub, part, place, value, digest = found
-                row = Row(number, key, sub, part, place, value.encode())
+                row = row_of(number, key, sub, part, place, value.encode())
                 if row.digest != digest:
                     raise CorruptionError(
                         self.path,

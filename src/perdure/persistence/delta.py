@@ -1,8 +1,8 @@
 """A delta: the rows one checkpoint changed, as JSON lines.
 
-    {"perdure": "delta", "format": 1, "store": [...], "cut": 7, "rows": 2}
-    [12, "S:user-1", "", 0, 4, {"id": {"S": "user-1"}, "age": {"N": "41"}}]
-    [12, "S:user-2", "", 0, 0, null]
+    {"perdure":"delta","format":1,"store":[...],"cut":7,"rows":2}
+    [12,"S:user-1","",0,4,{"id":{"S":"user-1"},"age":{"N":"41"}}]
+    [12,"S:user-2","",0,0,null]
 
 After the first line one row each: collection, key, sub, part, place, value; ``null`` for an
 entry that is gone.  The manifest has the checksum.
@@ -10,20 +10,22 @@ entry that is gone.  The manifest has the checksum.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import orjson
 
 from perdure.errors import CorruptionError, FormatVersionError
-from perdure.persistence.entries import NUMBER_MAX, Row
+from perdure.persistence.entries import NUMBER_MAX, Row, gone, row_of
 from perdure.persistence.fields import Fields, decode
 from perdure.persistence.files import read_file
 from perdure.persistence.keys import Lsn, StoreKey
 
 FORMAT = 1
-TYPES = (int, str, str, int, int)
+# A number of at most 16 digits, without a sign or zeros in front; text up to its quote.
+_NUMBER, _TEXT = rb"(0|[1-9]\d{0,15})", rb'"((?:[^"\\\x00-\x1f]|\\.)*+)"'
+_LINE = re.compile(rb"\[%b,%b,%b,%b,%b,(.+)\]\n" % (_NUMBER, _TEXT, _TEXT, _NUMBER, _NUMBER))
 
 
 def encode(key: StoreKey, cut: Lsn, rows: list[Row]) -> bytes:
@@ -39,7 +41,7 @@ def encode(key: StoreKey, cut: Lsn, rows: list[Row]) -> bytes:
 
 
 def _line(row: Row) -> bytes:
-    head = orjson.dumps(list(row[:-1]))[:-1]
+    head = orjson.dumps(row[:5])[:-1]
     return b"%b,%b]" % (head, b"null" if row.value is None else row.value)
 
 
@@ -50,9 +52,10 @@ def read(path: Path, key: StoreKey) -> list[Row]:
         CorruptionError: It is no delta of that store.
         FormatVersionError: Written by a newer Perdure.
     """
-    first, *lines = read_file(path, what="entries").split(b"\n")
-    count = decode(first, path, "delta", lambda head: _count(head, key))
-    rows = list(_rows(path, filter(None, lines)))
+    data = read_file(path, what="entries")
+    head, _, body = data.partition(b"\n")
+    count = decode(head, path, "delta", lambda head: _count(head, key))
+    rows = list(_rows(path, body))
     if len(rows) != count:
         raise CorruptionError(path, "rows", expected=count, found=len(rows))
     return rows
@@ -67,17 +70,31 @@ def _count(head: Fields, key: StoreKey) -> int:
     return head.integer("rows")
 
 
-def _rows(path: Path, lines: Iterable[bytes]) -> Iterator[Row]:
-    for line in lines:
-        try:
-            found: Any = orjson.loads(line)
-        except orjson.JSONDecodeError as error:
-            raise CorruptionError(path, "row", expected="JSON", found=error) from error
-        if not isinstance(found, list) or len(found) != len(Row._fields):
-            raise CorruptionError(path, "row", expected="six values", found=line[:80])
-        number, name, sub, part, place, value = found
-        numbers = number, part, place
-        if tuple(map(type, found[:-1])) != TYPES or not all(0 <= n < NUMBER_MAX for n in numbers):
-            raise CorruptionError(path, "row", expected="numbers and names", found=line[:80])
-        content = None if value is None else orjson.dumps(value)
-        yield Row(number, name, sub, part, place, content)
+def _rows(path: Path, body: bytes) -> Iterator[Row]:
+    """The rows of all lines behind the first.
+
+    Their values are not looked into: whoever wants one does, and a store may have many.
+    """
+    end = 0
+    for found in _LINE.finditer(body):
+        if found.start() != end:
+            break
+        end = found.end()
+        number, part, place = int(found[1]), int(found[4]), int(found[5])
+        if max(number, part, place) >= NUMBER_MAX:
+            raise CorruptionError(path, "row", expected="numbers below 2^53", found=found[0][:80])
+        name, sub = _text(found[2], path), _text(found[3], path)
+        if found[6] == b"null":
+            yield gone(number, name, sub)
+        else:
+            yield row_of(number, name, sub, part, place, found[6])
+    if end != len(body):
+        raise CorruptionError(path, "row", expected="a row", found=body[end : end + 80])
+
+
+def _text(found: bytes, path: Path) -> str:
+    """A JSON string without its quotes."""
+    try:
+        return found.decode() if b"\\" not in found else str(orjson.loads(b'"%b"' % found))
+    except ValueError as error:
+        raise CorruptionError(path, "row", expected="text", found=found[:80]) from error

@@ -38,7 +38,11 @@ _NAME = re.compile(r"(?P<account>[^_/]+)_(?P<region>[^/]+)\.(?P<cut>\d+)(\.db|\.
 
 
 class Row(NamedTuple):
-    """One entry; ``value`` None = it is gone, and part and place say nothing."""
+    """One entry; ``value`` None = it is gone, and part and place say nothing.
+
+    Attributes:
+        digest: 64 bits, signed, that tell the row from any other; 0 of one that is gone.
+    """
 
     collection: int
     key: str
@@ -46,15 +50,22 @@ class Row(NamedTuple):
     part: int
     place: int
     value: bytes | None
+    digest: int
 
-    @property
-    def digest(self) -> int:
-        """64 bits, signed, that tell the row from any other; 0 of one that is gone."""
-        if self.value is None:
-            return 0
-        head = f"{self.collection}\0{self.key}\0{self.sub}\0{self.part}\0{self.place}\0"
-        seen = blake2b(head.encode() + self.value, digest_size=8)
-        return int.from_bytes(seen.digest(), "little", signed=True)
+
+def row_of(  # noqa: PLR0917 - as they stand in a row
+    collection: int, key: str, sub: str, part: int, place: int, value: bytes
+) -> Row:
+    """A row with its digest."""
+    head = f"{collection}\0{key}\0{sub}\0{part}\0{place}\0"
+    seen = blake2b(head.encode() + value, digest_size=8)
+    digest = int.from_bytes(seen.digest(), "little", signed=True)
+    return Row(collection, key, sub, part, place, value, digest)
+
+
+def gone(collection: int, key: str, sub: str) -> Row:
+    """The row of an entry that is no more."""
+    return Row(collection, key, sub, 0, 0, None, 0)
 
 
 class Collection(NamedTuple):

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 import orjson
 
-from perdure.persistence.entries import Collection, Row, total_of
+from perdure.persistence.entries import Collection, Row, gone, row_of, total_of
 from perdure.persistence.statefile import Graph
 
 NUMBER = 7
@@ -15,8 +15,9 @@ NUMBER = 7
 
 def row(key: str, value: object, *, sub: str = "", place: int = 0, number: int = NUMBER) -> Row:
     """An entry; ``value`` None = it is gone."""
-    content = None if value is None else orjson.dumps({"v": value})
-    return Row(number, key, sub, 0, place, content)
+    if value is None:
+        return gone(number, key, sub)
+    return row_of(number, key, sub, 0, place, orjson.dumps({"v": value}))
 
 
 def collection(rows: Iterable[Row], *, number: int = NUMBER, name: str = "users") -> Collection:

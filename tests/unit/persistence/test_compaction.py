@@ -14,10 +14,10 @@ from tests.unit.persistence.plain_checkpoint import PROCESS, cut, graph, key, op
 from tests.unit.persistence.plain_rows import NUMBER, graph_of, row
 
 from perdure.errors import CorruptionError
-from perdure.persistence import compaction
+from perdure.persistence import compaction, delta
 from perdure.persistence.check import check_directory
 from perdure.persistence.checkpoint import Checkpointer, Cut
-from perdure.persistence.entries import BASE, DELTA, Row
+from perdure.persistence.entries import BASE, DELTA, Row, gone
 from perdure.persistence.keys import Lsn
 
 STORE = key("dynamodb")
@@ -39,7 +39,7 @@ class Table:
             self.rows[name] = self.changed[name] = row(name, value, place=place)
 
     def delete(self, name: str) -> None:
-        self.changed[name] = self.rows.pop(name)._replace(value=None)
+        self.changed[name] = gone(*self.rows.pop(name)[:3])
 
     def save(self, number: int, *, at_stop: bool = False, apart: bool = False) -> None:
         """Publish a cut of it."""
@@ -104,15 +104,17 @@ def test_a_small_store_is_one_file(table: Table) -> None:
         table.check()
 
 
-def test_a_child_writes_a_delta(table: Table) -> None:
-    """It has no time for a base; the next checkpoint of the server itself makes one."""
+def test_a_child_says_what_changed(table: Table) -> None:
+    """By a delta, which is there under its temporary name though it wrote a base as well."""
     table.put("a", "b")
-    table.save(1, apart=True)
-    assert table.files() == ["1.delta.jsonl"]
-    table.check()
-    table.put("c")
-    table.save(2)
-    assert table.files() == ["2.db"]
+    whole = cut(1, {"dynamodb": graph_of(table.rows.values(), table.changed.values())})
+    found = prepared(table.live, whole)
+    left = table.live.directory.path / "dynamodb/000000000000_us-east-1.1.delta.jsonl.tmp"
+    assert delta.read(left, STORE) == list(table.changed.values())
+    left.unlink()
+    table.live.publish(found)
+
+    assert table.files() == ["1.db"]
     table.check()
 
 
@@ -156,18 +158,38 @@ def test_there_are_never_many_deltas(table: Table, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.usefixtures("_large")
-def test_a_stop_leaves_one_file(table: Table) -> None:
-    """Also where no row changed since the last checkpoint, but the state did."""
+@pytest.mark.parametrize("is_changed", [True, False])
+def test_a_stop_leaves_one_file(table: Table, is_changed: bool) -> None:
+    """Also of a store in which nothing changed since the last checkpoint."""
     table.put("a", "b")
     table.save(1)
     table.put("b", value=2)
     table.save(2)
     assert len(table.files()) == 2
-    table.put("c")
-    table.save(3, at_stop=True)
+    if is_changed:
+        table.put("c")
+        table.save(3, at_stop=True)
+    else:
+        table.live.publish(replace(cut(3, {"s3": 1}), at_stop=True))
 
     assert table.files() == ["3.db"]
     table.check()
+
+
+def test_a_stop_leaves_alone_what_is_damaged(
+    table: Table, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A store that nobody loaded is not written anew from what cannot be read."""
+    monkeypatch.setattr(compaction, "SMALL_BYTES", 0)
+    table.put("a")
+    table.save(1)
+    entry = table.live.manifest.stores[STORE]
+    path = table.live.directory.path / entry.file
+    path.write_bytes(path.read_bytes()[:-1])
+    table.live.publish(replace(cut(2, {"s3": 1}), at_stop=True))
+
+    assert table.live.manifest.stores[STORE] == entry
+    assert "stays as it is" in caplog.text
 
 
 @pytest.mark.usefixtures("_large")
@@ -251,7 +273,7 @@ def test_what_was_written_for_nothing_is_removed(table: Table) -> None:
     table.put("a")
     found = graph_of(table.rows.values(), table.changed.values())
     table.live.prepare(STORE, found, cut=Lsn(1), written_by={})
-    assert len(on_disk(table.live.directory.path)) == 2
+    assert len(on_disk(table.live.directory.path)) == 3
     table.live.discard(Lsn(1))
 
     assert on_disk(table.live.directory.path) == set()

@@ -22,7 +22,7 @@ from perdure.errors import (
 )
 from perdure.persistence import database, delta, entries
 from perdure.persistence.database import Database
-from perdure.persistence.entries import BASE, DELTA, Collection, Row, Stored
+from perdure.persistence.entries import BASE, DELTA, Collection, Row, Stored, gone, row_of
 from perdure.persistence.fields import Fields
 from perdure.persistence.keys import Lsn
 from perdure.persistence.source import Source, open_source
@@ -112,8 +112,8 @@ def test_rows_of_a_key_stand_in_order(tmp_path: Path) -> None:
 def test_rows_behind_a_key_come_in_blocks(tmp_path: Path) -> None:
     """In order of their keys, wherever each was read from; what is gone takes no room."""
     rows = [row(f"{n:03d}", n, place=n) for n in range(20)]
-    gone = [each._replace(value=None) for each in rows[4:9]]
-    files = (base(tmp_path, rows[:15]), above(tmp_path, [*rows[15:][::-1], *gone]))
+    missing = [gone(*each[:3]) for each in rows[4:9]]
+    files = (base(tmp_path, rows[:15]), above(tmp_path, [*rows[15:][::-1], *missing]))
     source = open_source(tmp_path, STORE, files)
 
     assert source.following(NUMBER, "", 3) == rows[:3]
@@ -143,8 +143,8 @@ def test_a_base_gives_space_back(tmp_path: Path) -> None:
     old = base(tmp_path, rows)
     new = tmp_path / "new.db"
 
-    gone = [each._replace(value=None) for each in rows[10:]]
-    database.merge(new, tmp_path / old.file, gone, [collection([])])
+    missing = [gone(*each[:3]) for each in rows[10:]]
+    database.merge(new, tmp_path / old.file, missing, [collection([])])
 
     assert new.stat().st_size < old.bytes / 20
 
@@ -436,17 +436,12 @@ def test_no_other_files_are_opened(found: Any) -> None:
 
 def test_a_digest_tells_rows_apart() -> None:
     """By each of what makes a row."""
-    whole = row("a", 1)
+    whole = (7, "a", "", 0, 0, b"1")
     others = [
-        whole._replace(collection=8),
-        whole._replace(key="b"),
-        whole._replace(sub="b"),
-        whole._replace(part=1),
-        whole._replace(place=1),
-        whole._replace(value=b"{}"),
+        (*whole[:at], other, *whole[at + 1 :]) for at, other in enumerate((8, "b", "b", 1, 1, b"2"))
     ]
-    assert len({each.digest for each in (whole, *others)}) == 7
-    assert whole._replace(value=None).digest == 0
+    assert len({row_of(*each).digest for each in (whole, *others)}) == 7
+    assert gone(7, "a", "").digest == 0
 
 
 def test_errors_are_of_the_state(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ from perdure.persistence.source import Source
 MESSAGES = "_messages"
 # How many come from the disk at once: some milliseconds, for the first of many receives.
 BLOCK = 500
-WIDTH = 16
+WIDTH = 12
 # A message as ``Message.__init__`` leaves it, in its order, but for what each has its own.
 FRESH: dict[str, Any] = {
     "id": None,
@@ -50,6 +50,8 @@ FRESH: dict[str, Any] = {
     "system_attributes": {},
 }
 NAMES = list(FRESH)
+# What moto sets besides, on those that came in a batch.
+MORE = ("user_id",)
 # Who has one of these otherwise was received, or waits to show.
 WAITS = (
     "receipt_handle",
@@ -211,7 +213,8 @@ def place_of(place: int) -> Place:
 def plain(message: Any) -> dict[str, Any]:
     """What makes a message differ from a fresh one; ``Unfit`` if a row cannot say all of it."""
     attributes = message.__dict__
-    if list(attributes) != NAMES:
+    names = list(attributes)
+    if names[: len(NAMES)] != NAMES or tuple(names[len(NAMES) :]) not in ((), MORE):
         raise Unfit
     waits = [attributes[name] for name in WAITS]
     if waits != _FRESH_WAITS or list(map(type, waits)) != _FRESH_TYPES:
@@ -220,7 +223,8 @@ def plain(message: Any) -> dict[str, Any]:
     for name, value in attributes.items():
         if not _is_plain(value):
             raise Unfit
-        if value != FRESH[name] or type(value) is not type(FRESH[name]):
+        fresh = FRESH.get(name)
+        if value != fresh or type(value) is not type(fresh) or name in MORE:
             found[name] = value
     return found
 
@@ -259,12 +263,13 @@ def living(found: Any) -> Any:
     """
     from moto.sqs.models import Message
 
-    if type(found) is not dict or not found.keys() <= FRESH.keys():
+    if type(found) is not dict or not found.keys() <= {*NAMES, *MORE}:
         raise ValueError("what no message has")
     made = object.__new__(Message)
     attributes = made.__dict__
     for name, value in FRESH.items():
         attributes[name] = found[name] if name in found else _fresh(value)
+    attributes |= {name: found[name] for name in MORE if name in found}
     return made
 
 

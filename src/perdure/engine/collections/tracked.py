@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
 
 from perdure.engine.pins import chance
-from perdure.persistence.entries import SUM_BITS, Collection, Row
+from perdure.persistence.entries import SUM_BITS, Collection, Row, gone, row_of
 from perdure.persistence.keys import StoreKey
 from perdure.persistence.source import Source
 from perdure.persistence.statefile import Graph
@@ -189,7 +189,7 @@ class Tracked:
                 continue
             count += (row is not None) - (before is not None)
             total += digest - (0 if before is None else before.digest)
-            rows.append(row or Row(self.number, *at, 0, 0, None))
+            rows.append(row or gone(self.number, *at))
         total %= 1 << SUM_BITS
         collection = Collection(self.number, self.kind, self.name, count, total, places.end)
         return collection, tuple(rows), rest
@@ -207,7 +207,7 @@ class Tracked:
         part, place = places.of(at, None if suspect.is_moved else before)
         if at[0]:
             with suppress(Unfit):
-                return Row(self.number, *at, part, place, self.encode(entry, suspect.keys))
+                return row_of(self.number, *at, part, place, self.encode(entry, suspect.keys))
         rest[suspect.keys] = entry
         return None
 

@@ -168,6 +168,7 @@ def _sqs(module: Any) -> None:
     for name in TIMES:
         REPLACED.put(module.Message, name, _Time(name))
     REPLACED.put(queue, MESSAGES, Watched(MESSAGES, _drop))
+    REPLACED.put(queue, "__init__", _init)
     for name, counter in _COUNTERS.items():
         REPLACED.put(queue, name, property(counter))
     REPLACED.put(queue, "add_message", _add_message)
@@ -176,6 +177,12 @@ def _sqs(module: Any) -> None:
     REPLACED.put(backend, "receive_message", _receive_message)
     REPLACED.put(backend, "change_message_visibility", _change_message_visibility)
     REPLACED.put(backend, "is_message_valid_based_on_retention_period", _is_retained)
+
+
+def _init(queue: Any, *arguments: Any, **named: Any) -> None:
+    REPLACED.original["__init__"](queue, *arguments, **named)
+    # From the start: a child that saves it must not have to give it a number.
+    messages.adopt(queue)
 
 
 def _messages(queue: Any) -> list[Any]:
