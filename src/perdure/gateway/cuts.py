@@ -37,7 +37,7 @@ from perdure.engine.process import PROCESS_KEY
 from perdure.errors import CaptureError, DurabilityError, PerdureError, StateError
 from perdure.persistence import delta, fields
 from perdure.persistence.checkpoint import Checkpointer, Cut
-from perdure.persistence.entries import DELTA, Collection, Row, collections_in, file_of
+from perdure.persistence.entries import DELTA, Collection, Row, collections_in, cut_of, file_of
 from perdure.persistence.fields import Fields
 from perdure.persistence.files import temporary_of
 from perdure.persistence.keys import ExportId, Lsn, StoreKey
