@@ -33,7 +33,8 @@ from perdure.persistence.files import CAUTIOUS
 FORMAT = 1
 # Marks the file as ours to tools that know it: "PRDU".
 APPLICATION = 0x50524455
-# A quarter of its pages holds nothing: time to write it anew.
+# Up to here it is written without gaps, in memory; larger, when a quarter of it is gaps.
+PACKED_BYTES = 64 << 20
 SPARE_PAGES = 4
 SCHEMA = {
     "collection": (
@@ -197,9 +198,20 @@ def _fill(
         ),
     )
     run("COMMIT")
-    (pages,), (free,) = run("PRAGMA page_count").fetchone(), run("PRAGMA freelist_count").fetchone()
-    if free * SPARE_PAGES > pages:
-        run("VACUUM")
+    _pack(connection)
+
+
+def _pack(connection: sqlite3.Connection) -> None:
+    """Fill the pages: rows that come in between leave a third of them empty."""
+    (pages, size, free) = (
+        connection.execute(f"PRAGMA {name}").fetchone()[0]
+        for name in ("page_count", "page_size", "freelist_count")
+    )
+    if pages * size <= PACKED_BYTES:
+        connection.execute("PRAGMA temp_store = MEMORY")
+        connection.execute("VACUUM")
+    elif free * SPARE_PAGES > pages:
+        connection.execute("VACUUM")
 
 
 def _check_schema(connection: sqlite3.Connection, path: Path) -> None:
