@@ -215,7 +215,7 @@ class Checkpointer:
         states = self.directory.path / manifests.STATES
         for path in states.glob(f"*/*/*.{cut}.state{TEMPORARY}"):
             self.directory.files.discard_temporary(path)
-        for kind in (entries.BASE, entries.DELTA):
+        for kind in (entries.DATABASE, entries.DOCUMENT, entries.DELTA):
             for path in self.directory.path.glob(f"*/*.{cut}{kind}{TEMPORARY}"):
                 self.directory.files.discard_temporary(path)
 

@@ -16,12 +16,13 @@ from itertools import chain
 from pathlib import Path
 
 from perdure.errors import CorruptionError, DurabilityError
-from perdure.persistence import database, delta
+from perdure.persistence import base as bases
+from perdure.persistence import delta
 from perdure.persistence.entries import (
-    BASE,
     DELTA,
     Row,
     Stored,
+    base_kind,
     checksum_of,
     file_of,
     verify,
@@ -110,7 +111,7 @@ class Rewriter:
             return True
         if self.at_stop:
             return False
-        base = sum(stored.bytes for stored in before if stored.file.endswith(BASE))
+        base = sum(stored.bytes for stored in before if not stored.file.endswith(DELTA))
         least, most = DELTAS_BYTES
         allowed = min(max(base // SHARE, least), most)
         return total - base > allowed or len(before) > DELTAS_MAX
@@ -118,11 +119,11 @@ class Rewriter:
     def _merge(self, key: StoreKey, graph: Graph, before: tuple[Stored, ...]) -> Stored:
         # What is damaged must not come out of this with a checksum that is right.
         paths = [verify(self.root, stored) for stored in before]
-        base = next((path for path in paths if path.suffix == BASE), None)
+        base = next((path for path in paths if not path.name.endswith(DELTA)), None)
         rows: Iterator[Row] = chain.from_iterable(
             delta.read(path, key) for path in paths if path != base
         )
-        file = file_of(key, self.cut, BASE)
+        file = file_of(key, self.cut, base_kind(key))
         path = self.root / file
         self.files.make_folder(path.parent, what="entries")
         temporary = temporary_of(path)
@@ -130,7 +131,7 @@ class Rewriter:
         self.files.step(
             "entries.merge",
             temporary,
-            lambda: database.merge(temporary, base, changed, graph.collections),
+            lambda: bases.merge(path, base, changed, graph.collections, key),
         )
         try:
             self.files.sync_file(temporary, what="entries")

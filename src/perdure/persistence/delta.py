@@ -25,7 +25,7 @@ from perdure.persistence.keys import Lsn, StoreKey
 FORMAT = 1
 # A number of at most 16 digits, without a sign or zeros in front; text up to its quote.
 _NUMBER, _TEXT = rb"(0|[1-9]\d{0,15})", rb'"((?:[^"\\\x00-\x1f]|\\.)*+)"'
-_LINE = re.compile(rb"\[%b,%b,%b,%b,%b,(.+)\]\n" % (_NUMBER, _TEXT, _TEXT, _NUMBER, _NUMBER))
+_ROW = re.compile(rb"\[%b,%b,%b,%b,%b,(.+)\]" % (_NUMBER, _TEXT, _TEXT, _NUMBER, _NUMBER))
 
 
 def encode(key: StoreKey, cut: Lsn, rows: list[Row]) -> bytes:
@@ -37,10 +37,11 @@ def encode(key: StoreKey, cut: Lsn, rows: list[Row]) -> bytes:
         "cut": cut,
         "rows": len(rows),
     }
-    return b"\n".join([orjson.dumps(head), *map(_line, rows), b""])
+    return b"\n".join([orjson.dumps(head), *map(line_of, rows), b""])
 
 
-def _line(row: Row) -> bytes:
+def line_of(row: Row) -> bytes:
+    """A row as a line has it, without its end."""
     head = orjson.dumps(row[:5])[:-1]
     return b"%b,%b]" % (head, b"null" if row.value is None else row.value)
 
@@ -55,7 +56,7 @@ def read(path: Path, key: StoreKey) -> list[Row]:
     data = read_file(path, what="entries")
     head, _, body = data.partition(b"\n")
     count = decode(head, path, "delta", lambda head: _count(head, key))
-    rows = list(_rows(path, body))
+    rows = list(rows_in(path, body))
     if len(rows) != count:
         raise CorruptionError(path, "rows", expected=count, found=len(rows))
     return rows
@@ -70,16 +71,28 @@ def _count(head: Fields, key: StoreKey) -> int:
     return head.integer("rows")
 
 
-def _rows(path: Path, body: bytes) -> Iterator[Row]:
-    """The rows of all lines behind the first.
+def rows_in(path: Path, body: bytes, *, between: bytes = b"\n") -> Iterator[Row]:
+    """The rows of lines.
 
     Their values are not looked into: whoever wants one does, and a store may have many.
+
+    Args:
+        path: For errors.
+        body: The lines; the last one ends with a newline.
+        between: What ends the others.
+
+    Raises:
+        CorruptionError: One is no row.
     """
     end = 0
-    for found in _LINE.finditer(body):
+    for found in _ROW.finditer(body):
         if found.start() != end:
             break
         end = found.end()
+        behind = between if end + 1 < len(body) else b"\n"
+        if not body.startswith(behind, end):
+            break
+        end += len(behind)
         number, part, place = int(found[1]), int(found[4]), int(found[5])
         if max(number, part, place) >= NUMBER_MAX:
             raise CorruptionError(path, "row", expected="numbers below 2^53", found=found[0][:80])

@@ -46,7 +46,7 @@ from perdure.errors import (
 )
 from perdure.persistence import fields
 from perdure.persistence.blobs import FOLDER as BLOBS
-from perdure.persistence.entries import BASE, DELTA, cut_and_place, file_of
+from perdure.persistence.entries import DATABASE, DELTA, DOCUMENT, base_kind, cut_and_place, file_of
 from perdure.persistence.fields import Fields
 from perdure.persistence.files import CAUTIOUS, TEMPORARY, Files, kind_of, read_file
 from perdure.persistence.keys import Lsn, StoreKey
@@ -129,7 +129,8 @@ class Directory:
         """
         named = live.files()
         removed, aside = [], []
-        rows = (f"*/*{kind}" for kind in (BASE, DELTA, BASE + TEMPORARY, DELTA + TEMPORARY))
+        kinds = (DATABASE, DOCUMENT, DELTA)
+        rows = (f"*/*{kind}{end}" for kind in kinds for end in ("", TEMPORARY))
         leftovers = (f"{STATES}/**/*", *rows, f"*{TEMPORARY}", f"{JOURNAL}/{SPARE}")
         for path in itertools.chain.from_iterable(map(self.path.glob, leftovers)):
             relative = path.relative_to(self.path).as_posix()
@@ -252,7 +253,7 @@ def _cut_of(path: Path) -> int:
 
 def _names_at(key: StoreKey, cut: Lsn) -> tuple[str, ...]:
     """What the files of a store written for a cut are called."""
-    return file_for(key, cut), file_of(key, cut, BASE), file_of(key, cut, DELTA)
+    return file_for(key, cut), file_of(key, cut, base_kind(key)), file_of(key, cut, DELTA)
 
 
 def _is_ours(file: str) -> bool:

@@ -9,11 +9,11 @@ messages.  The graph holds its number alone; each of its entries is a *row*:
     value        JSON
 
 A checkpoint writes the rows that differ from those of the one before.  They stand in a
-*base*, a SQLite database (``database``), and in *deltas*, of what later checkpoints
-changed (``delta``).  No file is ever written to again, so whoever reads a checkpoint
-reads what it was.
+*base*, a SQLite database (``database``) or a JSON document (``document``), and in
+*deltas*, of what later checkpoints changed (``delta``).  No file is ever written to again,
+so whoever reads a checkpoint reads what it was.
 
-    <module>/<account>_<region>.<cut>.db
+    <module>/<account>_<region>.<cut>.db or .json
     <module>/<account>_<region>.<cut>.delta.jsonl
 """
 
@@ -30,11 +30,15 @@ from perdure.persistence.fields import Fields
 from perdure.persistence.files import read_chunks
 from perdure.persistence.keys import Lsn, StoreKey
 
-BASE, DELTA = ".db", ".delta.jsonl"
+DATABASE, DOCUMENT, DELTA = ".db", ".json", ".delta.jsonl"
+# What a base is, by the module of its store: a database, unless there is a reason.
+BASES = {"kinesis": DOCUMENT}  # records are looked at more often than looked up
 SUM_BITS = 64
 NUMBER_MAX = 1 << 53
 COLUMNS = [int, str, str, int, int, int]
-_NAME = re.compile(r"(?P<account>[^_/]+)_(?P<region>[^/]+)\.(?P<cut>\d+)(\.db|\.delta\.jsonl)")
+_NAME = re.compile(
+    r"(?P<account>[^_/]+)_(?P<region>[^/]+)\.(?P<cut>\d+)(?P<kind>\.db|\.json|\.delta\.jsonl)"
+)
 
 
 class Row(NamedTuple):
@@ -96,8 +100,13 @@ class Stored(NamedTuple):
     checksum: str
 
 
+def base_kind(key: StoreKey) -> str:
+    """What the base of a store is."""
+    return BASES.get(key.module, DATABASE)
+
+
 def file_of(key: StoreKey, cut: Lsn, kind: str) -> str:
-    """Where a store's base (``BASE``) or delta (``DELTA``) of a cut stands."""
+    """Where a store's base (``base_kind``) or delta (``DELTA``) of a cut stands."""
     return f"{key.module}/{key.account}_{key.region}.{cut}{kind}"
 
 
@@ -139,7 +148,7 @@ def stored_in(row: Fields, key: StoreKey, cut: Lsn) -> tuple[Stored, ...]:
 
 
 def _cut_of(file: str, key: StoreKey, number: int) -> int:
-    for kind in (BASE, DELTA) if number == 0 else (DELTA,):
+    for kind in (base_kind(key), DELTA) if number == 0 else (DELTA,):
         found = cut_and_place(file)
         if found is not None and file == file_of(key, Lsn(found[0]), kind):
             return found[0]

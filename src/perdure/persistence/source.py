@@ -10,15 +10,15 @@ from pathlib import Path
 
 from perdure.errors import CorruptionError
 from perdure.persistence import delta
-from perdure.persistence.database import Database
-from perdure.persistence.entries import BASE, Collection, Row, Stored, total_of, verify
+from perdure.persistence.base import Base, open_base
+from perdure.persistence.entries import DELTA, Collection, Row, Stored, total_of, verify
 from perdure.persistence.keys import StoreKey
 
 
 class Source:
     """A base with the deltas above it.  By one thread at a time."""
 
-    def __init__(self, base: Database | None, rows: Iterable[Row]) -> None:
+    def __init__(self, base: Base | None, rows: Iterable[Row]) -> None:
         """Take a base, and what changed above it, in order."""
         self._base = base
         # Collection -> (key, sub) -> the last row of it.
@@ -105,9 +105,9 @@ def open_source(root: Path, key: StoreKey, files: tuple[Stored, ...]) -> Source:
         FormatVersionError: One was written by a newer Perdure.
     """
     paths = [verify(root, stored) for stored in files]
-    bases = [path for path in paths if path.suffix == BASE]
+    bases = [path for path in paths if not path.name.endswith(DELTA)]
     rows = [row for path in paths if path not in bases for row in delta.read(path, key)]
-    return Source(Database(bases[0]) if bases else None, rows)
+    return Source(open_base(bases[0], key) if bases else None, rows)
 
 
 def _in_order(above: list[Row], below: Iterator[Row]) -> list[Row]:

@@ -17,7 +17,7 @@ from perdure.errors import CorruptionError
 from perdure.persistence import compaction, delta
 from perdure.persistence.check import check_directory
 from perdure.persistence.checkpoint import Checkpointer, Cut
-from perdure.persistence.entries import BASE, DELTA, Row, gone
+from perdure.persistence.entries import DATABASE, DELTA, DOCUMENT, Row, gone
 from perdure.persistence.keys import Lsn
 
 STORE = key("dynamodb")
@@ -77,7 +77,9 @@ def prepared(live: Checkpointer, whole: Cut) -> Cut:
 
 
 def on_disk(path: Path) -> set[str]:
-    found = [*path.glob(f"*/*{BASE}"), *path.glob(f"*/*{DELTA}"), *path.rglob("*.tmp")]
+    kinds = (DATABASE, DOCUMENT, DELTA)
+    found = [each for kind in kinds for each in path.glob(f"*/*{kind}")]
+    found += path.rglob("*.tmp")
     return {str(each.relative_to(path)) for each in found if QUARANTINE not in each.parts}
 
 
@@ -238,7 +240,7 @@ def test_a_store_that_is_dropped_takes_its_rows_along(table: Table) -> None:
 
     path = table.live.directory.path
     assert on_disk(path) == set()
-    assert len(list((path / QUARANTINE).rglob(f"*{BASE}*"))) == 1
+    assert len(list((path / QUARANTINE).rglob(f"*{DATABASE}*"))) == 1
 
 
 @pytest.mark.usefixtures("_large")

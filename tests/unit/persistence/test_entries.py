@@ -20,14 +20,17 @@ from perdure.errors import (
     HostileStateError,
     StateError,
 )
+from perdure.persistence import base as bases
 from perdure.persistence import database, delta, entries
 from perdure.persistence.database import Database
-from perdure.persistence.entries import BASE, DELTA, Collection, Row, Stored, gone, row_of
+from perdure.persistence.document import Document
+from perdure.persistence.entries import DATABASE, DELTA, Collection, Row, Stored, gone, row_of
 from perdure.persistence.fields import Fields
-from perdure.persistence.keys import Lsn
+from perdure.persistence.files import temporary_of
+from perdure.persistence.keys import Lsn, StoreKey
 from perdure.persistence.source import Source, open_source
 
-STORE = key("dynamodb")
+STORE, DOCUMENTS = key("dynamodb"), key("kinesis")
 ODD = {
     "quotes": 'it\'s "so"',
     "a line\nbreak": "\n\r\u2028",
@@ -39,32 +42,44 @@ ODD = {
 }
 
 
-def base(path: Path, rows: list[Row], number: int = 1) -> Stored:
+def base(path: Path, rows: list[Row], store: StoreKey = STORE) -> Stored:
     """A base of those rows, in place."""
-    file = entries.file_of(STORE, Lsn(number), BASE)
+    file = entries.file_of(store, Lsn(1), entries.base_kind(store))
     (path / file).parent.mkdir(exist_ok=True)
     found = sorted({each.collection for each in rows} or {NUMBER})
-    collections = [collection([], number=each) for each in found]
-    database.merge(path / file, None, rows, collections)
+    collections = tuple(collection([], number=each) for each in found)
+    bases.merge(path / file, None, rows, collections, store)
+    temporary_of(path / file).rename(path / file)
     return Stored(file, *entries.checksum_of(path / file))
 
 
-def above(path: Path, rows: list[Row], number: int = 2) -> Stored:
+def document(path: Path, rows: list[Row]) -> Stored:
+    """The same, as JSON."""
+    return base(path, rows, DOCUMENTS)
+
+
+def above(path: Path, rows: list[Row], store: StoreKey = STORE, number: int = 2) -> Stored:
     """A delta of those rows, in place."""
-    file = entries.file_of(STORE, Lsn(number), DELTA)
+    file = entries.file_of(store, Lsn(number), DELTA)
     (path / file).parent.mkdir(exist_ok=True)
-    (path / file).write_bytes(delta.encode(STORE, Lsn(number), rows))
+    (path / file).write_bytes(delta.encode(store, Lsn(number), rows))
     return Stored(file, *entries.checksum_of(path / file))
 
 
-WRITERS: dict[str, Callable[[Path, list[Row]], Stored]] = {"base": base, "delta": above}
+Write = Callable[[Path, list[Row]], Stored]
+WRITERS: dict[str, tuple[Write, StoreKey]] = {
+    "database": (base, STORE),
+    "document": (document, DOCUMENTS),
+    "delta": (above, STORE),
+}
+FORMATS = pytest.mark.parametrize("store", [STORE, DOCUMENTS], ids=["database", "document"])
 
 
-@pytest.mark.parametrize("write", WRITERS.values(), ids=WRITERS.keys())
-def test_rows_read_back(tmp_path: Path, write: Callable[[Path, list[Row]], Stored]) -> None:
+@pytest.mark.parametrize(("write", "store"), WRITERS.values(), ids=WRITERS.keys())
+def test_rows_read_back(tmp_path: Path, write: Write, store: StoreKey) -> None:
     """Whatever stands in keys and values, from either kind of file."""
     rows = rows_of(ODD)
-    source = open_source(tmp_path, STORE, (write(tmp_path, rows),))
+    source = open_source(tmp_path, store, (write(tmp_path, rows),))
 
     assert source.of_collection(NUMBER) == rows
     for each in rows:
@@ -75,14 +90,17 @@ def test_rows_read_back(tmp_path: Path, write: Callable[[Path, list[Row]], Store
     source.close()
 
 
-def test_what_lies_above_wins(tmp_path: Path) -> None:
+@FORMATS
+def test_what_lies_above_wins(tmp_path: Path, store: StoreKey) -> None:
     """A row that a delta changed or took away is not the base's, and a later delta's wins."""
     files = (
-        base(tmp_path, rows_of({"kept": 0, "changed": 0, "gone": 0, "back": 0})),
-        above(tmp_path, [row("changed", 1, place=1), row("gone", None), row("back", None)], 2),
-        above(tmp_path, [row("back", 2, place=9), row("new", 2, place=8)], 3),
+        base(tmp_path, rows_of({"kept": 0, "changed": 0, "gone": 0, "back": 0}), store),
+        above(
+            tmp_path, [row("changed", 1, place=1), row("gone", None), row("back", None)], store, 2
+        ),
+        above(tmp_path, [row("back", 2, place=9), row("new", 2, place=8)], store, 3),
     )
-    source = open_source(tmp_path, STORE, files)
+    source = open_source(tmp_path, store, files)
 
     found = source.of_collection(NUMBER)
     assert [(r.key, json.loads(r.value or b"")["v"]) for r in found] == [
@@ -98,23 +116,25 @@ def test_what_lies_above_wins(tmp_path: Path) -> None:
     assert source.of_value(NUMBER, b'{"v":2}') == [row("new", 2, place=8), row("back", 2, place=9)]
 
 
-def test_rows_of_a_key_stand_in_order(tmp_path: Path) -> None:
+@FORMATS
+def test_rows_of_a_key_stand_in_order(tmp_path: Path, store: StoreKey) -> None:
     """By place, wherever each was read from; of one collection only."""
     rows = [row("k", n, sub=f"{9 - n}", place=n) for n in range(6)]
     other = row("k", "other", number=NUMBER + 1)
-    files = (base(tmp_path, [*rows[::2], other]), above(tmp_path, rows[1::2][::-1]))
-    source = open_source(tmp_path, STORE, files)
+    files = (base(tmp_path, [*rows[::2], other], store), above(tmp_path, rows[1::2][::-1], store))
+    source = open_source(tmp_path, store, files)
 
     assert source.of_key(NUMBER, "k") == rows
     assert source.of_key(NUMBER + 1, "k") == [other]
 
 
-def test_rows_behind_a_key_come_in_blocks(tmp_path: Path) -> None:
+@FORMATS
+def test_rows_behind_a_key_come_in_blocks(tmp_path: Path, store: StoreKey) -> None:
     """In order of their keys, wherever each was read from; what is gone takes no room."""
     rows = [row(f"{n:03d}", n, place=n) for n in range(20)]
     missing = [gone(*each[:3]) for each in rows[4:9]]
-    files = (base(tmp_path, rows[:15]), above(tmp_path, [*rows[15:][::-1], *missing]))
-    source = open_source(tmp_path, STORE, files)
+    files = (base(tmp_path, rows[:15], store), above(tmp_path, [*rows[15:][::-1], *missing], store))
+    source = open_source(tmp_path, store, files)
 
     assert source.following(NUMBER, "", 3) == rows[:3]
     assert source.following(NUMBER, "002", 4) == [rows[3], *rows[9:12]]
@@ -123,15 +143,16 @@ def test_rows_behind_a_key_come_in_blocks(tmp_path: Path) -> None:
     assert source.following(NUMBER + 1, "", 1) == []
 
 
-def test_a_new_base_holds_what_was_there_and_what_changed(tmp_path: Path) -> None:
+@FORMATS
+def test_a_new_base_holds_what_was_there_and_what_changed(tmp_path: Path, store: StoreKey) -> None:
     """Of collections that live; the others' rows are not carried on."""
-    old = base(tmp_path, [*rows_of({"a": 1, "b": 1, "c": 1}), row("x", 1, number=9)])
+    old = base(tmp_path, [*rows_of({"a": 1, "b": 1, "c": 1}), row("x", 1, number=9)], store)
     changes = [row("b", 2, place=1), row("c", None), row("c", 3, place=7), row("a", None)]
-    new = tmp_path / "new.db"
+    changed = tmp_path / entries.file_of(store, Lsn(3), entries.base_kind(store))
+    bases.merge(changed, tmp_path / old.file, changes, (collection([]),), store)
+    temporary_of(changed).rename(changed)
 
-    database.merge(new, tmp_path / old.file, changes, [collection([])])
-
-    with closing(Database(new)) as found:
+    with closing(bases.open_base(changed, store)) as found:
         rows = sorted(found.of_collection(NUMBER))
         assert rows == [row("b", 2, place=1), row("c", 3, place=7)]
         assert list(found.of_collection(9)) == []
@@ -158,19 +179,21 @@ def test_any_tool_reads_a_base(tmp_path: Path) -> None:
         assert connection.execute(query).fetchall() == [("S:user-1", "", '{"v":41}')]
 
 
-def test_a_base_can_stand_under_any_name(tmp_path: Path) -> None:
+@FORMATS
+def test_a_base_can_stand_under_any_name(tmp_path: Path, store: StoreKey) -> None:
     """SQLite opens it by a URI, in which some characters mean something."""
     folder = tmp_path / "100% ? #1 'x' & ä"
     folder.mkdir()
-    stored = base(folder, rows_of({"a": 1}))
+    stored = base(folder, rows_of({"a": 1}), store)
 
-    assert open_source(folder, STORE, (stored,)).of_collection(NUMBER) == rows_of({"a": 1})
+    assert open_source(folder, store, (stored,)).of_collection(NUMBER) == rows_of({"a": 1})
 
 
-def test_a_base_reads_on_after_its_name_is_gone(tmp_path: Path) -> None:
+@FORMATS
+def test_a_base_reads_on_after_its_name_is_gone(tmp_path: Path, store: StoreKey) -> None:
     """A checkpoint removes what it replaced; a store may still read from there."""
-    stored = base(tmp_path, rows_of({f"k{n}": "x" * 900 for n in range(999)}))
-    source = open_source(tmp_path, STORE, (stored,))
+    stored = base(tmp_path, rows_of({f"k{n}": "x" * 900 for n in range(999)}), store)
+    source = open_source(tmp_path, store, (stored,))
     (tmp_path / stored.file).unlink()
 
     assert len(source.of_collection(NUMBER)) == 999
@@ -190,16 +213,16 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE.keys())
-@pytest.mark.parametrize("write", WRITERS.values(), ids=WRITERS.keys())
+@pytest.mark.parametrize(("write", "store"), WRITERS.values(), ids=WRITERS.keys())
 def test_a_damaged_file_is_refused_whole(
-    tmp_path: Path, write: Callable[[Path, list[Row]], Stored], damage: Callable[[Path], object]
+    tmp_path: Path, write: Write, store: StoreKey, damage: Callable[[Path], object]
 ) -> None:
     """By its checksum, before anything of it is read."""
     stored = write(tmp_path, rows_of({"a": 1}))
     damage(tmp_path / stored.file)
 
     with pytest.raises(CorruptionError) as caught:
-        open_source(tmp_path, STORE, (stored,))
+        open_source(tmp_path, store, (stored,))
     assert caught.value.path == tmp_path / stored.file
 
 
@@ -356,6 +379,104 @@ def test_a_full_disk_is_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert list(tmp_path.iterdir()) == []
 
 
+# ------------------------------------------------------------------------ documents
+
+
+def test_a_document_is_read_by_people_and_tools(tmp_path: Path) -> None:
+    """It is JSON, says what stands where, and has one row a line, in order."""
+    rows = [row("b", 1, place=1), row("a", "\u00e4\n", place=2)]
+    stored = document(tmp_path, [*rows[::-1], row("x", 2, number=9)])
+
+    text = (tmp_path / stored.file).read_text()
+    found = json.loads(text)
+    assert (found["store"], found["format"]) == (list(DOCUMENTS), 1)
+    assert [each["name"] for each in found["collections"]] == ["users", "users"]
+    assert found["collections"][0]["rows"] == [
+        [NUMBER, "b", "", 0, 1, {"v": 1}],
+        [NUMBER, "a", "", 0, 2, {"v": "\u00e4\n"}],
+    ]
+    assert len(text.splitlines()) == 9
+
+
+def test_a_collection_of_a_document_is_read_without_the_others(tmp_path: Path) -> None:
+    """What nobody asks for is not looked into."""
+    stored = document(tmp_path, [row("a", 1), row("b", 2, number=9)])
+    path = tmp_path / stored.file
+    path.write_bytes(path.read_bytes().replace(b'[9,"b"', b'[9?"b"'))
+
+    with closing(Document(path, DOCUMENTS)) as found:
+        assert found.get(NUMBER, "a", "") == row("a", 1)
+        with pytest.raises(CorruptionError, match="a row"):
+            found.get(9, "b", "")
+
+
+def exchanged(old: bytes, new: bytes) -> Callable[[bytes], bytes]:
+    def change(data: bytes) -> bytes:
+        assert old in data
+        return data.replace(old, new, 1)
+
+    return change
+
+
+STRANGE: dict[str, Callable[[bytes], bytes]] = {
+    "nothing": lambda _: b"",
+    "no lines": lambda data: data.replace(b"\n", b" "),
+    "no head": lambda data: data.split(b"\n", 1)[1],
+    "no end": lambda data: data[:-3],
+    "more behind it": lambda data: data + b"]}\n",
+    "another store": exchanged(b'"kinesis"', b'"sqs"'),
+    "a format of text": exchanged(b'"format":1', b'"format":"1"'),
+    "a number of text": exchanged(b'"number":7', b'"number":"7"'),
+    "no length": exchanged(b'"bytes":', b'"words":'),
+    "a length below 0": exchanged(b'"bytes":', b'"bytes":-'),
+    "a length above all": exchanged(b'"bytes":', b'"bytes":99999999'),
+    "a length too short": exchanged(b'"bytes":2', b'"bytes":1'),
+    "a collection twice": exchanged(b'"number":9', b'"number":7'),
+}
+
+
+@pytest.mark.parametrize("change", STRANGE.values(), ids=STRANGE.keys())
+def test_a_document_of_a_stranger_is_refused(
+    tmp_path: Path, change: Callable[[bytes], bytes]
+) -> None:
+    """When it is opened, with the file and what is wrong, whatever its checksum says."""
+    path = tmp_path / document(tmp_path, [row("a", 1), row("b", 2, number=9)]).file
+    path.write_bytes(change(path.read_bytes()))
+
+    with pytest.raises(CorruptionError) as caught:
+        Document(path, DOCUMENTS)
+    assert caught.value.path == path
+
+
+STRANGE_ROWS: dict[str, Callable[[bytes], bytes]] = {
+    "of another collection": exchanged(b'[7,"a"', b'[8,"a"'),
+    "gone": exchanged(b'{"v":1}', b"null   "),
+    "twice": exchanged(b'[7,"b"', b'[7,"a"'),
+    "no comma between": exchanged(b"],\n[7", b"] \n[7"),
+    "a number with a zero": exchanged(b"[7,", b"[07"),
+}
+
+
+@pytest.mark.parametrize("change", STRANGE_ROWS.values(), ids=STRANGE_ROWS.keys())
+def test_rows_of_a_stranger_are_refused(tmp_path: Path, change: Callable[[bytes], bytes]) -> None:
+    """When they are asked for."""
+    path = tmp_path / document(tmp_path, [row("a", 1), row("b", 2, place=1)]).file
+    path.write_bytes(change(path.read_bytes()))
+
+    with closing(Document(path, DOCUMENTS)) as found, pytest.raises(CorruptionError) as caught:
+        found.get(NUMBER, "a", "")
+    assert caught.value.path == path
+
+
+def test_a_document_of_a_newer_program_is_refused_as_that(tmp_path: Path) -> None:
+    """Not as damage: it is whole."""
+    path = tmp_path / document(tmp_path, [row("a", 1)]).file
+    path.write_bytes(path.read_bytes().replace(b'"format":1', b'"format":2'))
+
+    with pytest.raises(FormatVersionError):
+        Document(path, DOCUMENTS)
+
+
 # ------------------------------------------------------------------------ names
 
 
@@ -420,6 +541,7 @@ WRONG_FILES: dict[str, Any] = {
     "another region": [["dynamodb/000000000000_eu-west-1.1.db", 5, "ab"]],
     "a cut with zeros": [["dynamodb/000000000000_us-east-1.01.db", 5, "ab"]],
     "another kind": [["dynamodb/000000000000_us-east-1.1.state", 5, "ab"]],
+    "another service's kind": [["dynamodb/000000000000_us-east-1.1.json", 5, "ab"]],
     "a base above a delta": [DELTA_2, ["dynamodb/000000000000_us-east-1.3.db", 5, "ab"]],
     "two of a cut": [BASE_1, ["dynamodb/000000000000_us-east-1.1.delta.jsonl", 5, "ab"]],
     "in another order": [["dynamodb/000000000000_us-east-1.3.delta.jsonl", 5, "ab"], DELTA_2],
@@ -448,4 +570,4 @@ def test_errors_are_of_the_state(tmp_path: Path) -> None:
     """Whoever loads a store catches one kind of error for all that can be wrong with it."""
     for path in (doctored(tmp_path, "DROP VIEW entries"), lines(tmp_path, head(format=2))):
         with pytest.raises(StateError):
-            Database(path) if path.suffix == BASE else delta.read(path, STORE)
+            Database(path) if path.suffix == DATABASE else delta.read(path, STORE)
