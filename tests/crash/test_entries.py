@@ -21,7 +21,6 @@ from perdure.persistence.check import check_directory
 from perdure.persistence.checkpoint import Checkpointer, Cut
 from perdure.persistence.entries import Row, gone
 
-STORE = key("dynamodb")
 FIRST = rows_of({f"key-{n}": "first " * 40 for n in range(40)})
 CHANGES = [
     row("key-3", "second", place=3),
@@ -32,24 +31,25 @@ BY_KEY = {each.key: each for each in (*FIRST, *CHANGES)}
 SECOND = [each for each in BY_KEY.values() if each.value is not None]
 Way = Callable[[Checkpointer, Cut], Cut]
 # How the second checkpoint writes its rows.
-WAYS: dict[str, tuple[int, Way]] = {
-    "a base": (1 << 20, lambda _, whole: whole),
-    "a delta": (0, lambda _, whole: whole),
-    "a base at a stop": (0, lambda _, whole: replace(whole, at_stop=True)),
-    "by a child": (1 << 20, prepared),
+WAYS: dict[str, tuple[str, int, Way]] = {
+    "a base": ("dynamodb", 1 << 20, lambda _, whole: whole),
+    "a document": ("kinesis", 1 << 20, lambda _, whole: whole),
+    "a delta": ("dynamodb", 0, lambda _, whole: whole),
+    "a base at a stop": ("dynamodb", 0, lambda _, whole: replace(whole, at_stop=True)),
+    "by a child": ("dynamodb", 1 << 20, prepared),
 }
 
 
-def publish_first(path: Path) -> Checkpointer:
+def publish_first(path: Path, module: str) -> Checkpointer:
     live = opened(path)
-    live.publish(cut(1, {"dynamodb": graph_of(FIRST, FIRST), "s3": 1}))
+    live.publish(cut(1, {module: graph_of(FIRST, FIRST), "s3": 1}))
     return live
 
 
-def publish_second(live: Checkpointer, files: FaultyFiles, way: Way) -> bool:
+def publish_second(live: Checkpointer, files: FaultyFiles, module: str, way: Way) -> bool:
     """Publish with a fault; whether it was acknowledged."""
     live.directory.files = files
-    second = cut(2, {"dynamodb": graph_of(SECOND, CHANGES)})
+    second = cut(2, {module: graph_of(SECOND, CHANGES)})
     try:
         live.publish(way(live, second))
     except (PowerLoss, DurabilityError):
@@ -59,12 +59,12 @@ def publish_second(live: Checkpointer, files: FaultyFiles, way: Way) -> bool:
     return True
 
 
-def recover(path: Path) -> list[Row]:
+def recover(path: Path, module: str) -> list[Row]:
     """Start on what is left, twice: the second start changes nothing."""
     opened(path).directory.close()
     once = files_below(path)
     live = opened(path)
-    source = live.source(STORE)
+    source = live.source(key(module))
     assert source is not None
     with closing(source):
         found = source.of_collection(NUMBER)
@@ -86,16 +86,16 @@ def test_one_of_two_checkpoints_has_all_its_rows_at_every_step(
     name: str,
 ) -> None:
     """After a fault at any step, recovery finds all rows of the first or all of the second."""
-    small, way = WAYS[name]
+    module, small, way = WAYS[name]
     monkeypatch.setattr(compaction, "SMALL_BYTES", small)
     for step in itertools.count(1):
         path = tmp_path / f"state{step}"
-        live = publish_first(path)
+        live = publish_first(path, module)
         files = FaultyFiles(at=step, fault=fault, code=errno.ENOSPC, root=path)
-        acknowledged = publish_second(live, files, way)
+        acknowledged = publish_second(live, files, module, way)
 
         disk = files.after_power_loss(tmp_path / f"after{step}", kept)
-        found = recover(disk)
+        found = recover(disk, module)
 
         assert found in (FIRST, SECOND), files.steps
         assert found == SECOND or not acknowledged, files.steps
@@ -113,7 +113,7 @@ def test_the_next_attempt_has_what_a_failed_one_had(
     monkeypatch.setattr(compaction, "SMALL_BYTES", small)
     for step in itertools.count(1):
         path = tmp_path / f"state{step}"
-        live = publish_first(path)
+        live = publish_first(path, "dynamodb")
         files = live.directory.files = FaultyFiles(at=step, fault="fail-once", code=errno.ENOSPC)
         second = cut(2, {"dynamodb": graph_of(SECOND, CHANGES)})
         try:
@@ -122,6 +122,6 @@ def test_the_next_attempt_has_what_a_failed_one_had(
             live.publish(replace(second, cut=live.next_cut))
         live.directory.close()
 
-        assert recover(path) == SECOND
+        assert recover(path, "dynamodb") == SECOND
         if not files.happened:
             return

@@ -450,7 +450,7 @@ def test_a_document_of_a_stranger_is_refused(
 
 STRANGE_ROWS: dict[str, Callable[[bytes], bytes]] = {
     "of another collection": exchanged(b'[7,"a"', b'[8,"a"'),
-    "gone": exchanged(b'{"v":1}', b"null   "),
+    "gone": exchanged(b'"a","",0,0,{"v":1}', b'"aaaa","",0,0,null'),
     "twice": exchanged(b'[7,"b"', b'[7,"a"'),
     "no comma between": exchanged(b"],\n[7", b"] \n[7"),
     "a number with a zero": exchanged(b"[7,", b"[07"),
