@@ -22,7 +22,7 @@ from moto.core.base_backend import AccountSpecificBackend, BackendDict, BaseBack
 
 from perdure import __version__
 from perdure.engine import outward, special
-from perdure.engine.collections import items, messages
+from perdure.engine.collections import items, messages, records
 from perdure.engine.quirks import executions, queues, timers
 from perdure.engine.stores import NEVER_STATE, STORES, import_table, module_of, table_of
 from perdure.engine.translation import Translation, translation_of
@@ -78,16 +78,22 @@ WITHOUT_THREADS: dict[tuple[str, str], Callable[[Any], dict[str, Any]]] = {
 # Objects whose attributes are put right before they are saved.
 BEHIND: dict[tuple[str, str], Callable[[Any], dict[str, Any]]] = {
     ("moto.sqs.models", "Queue"): queues.recorded,
+    ("moto.kinesis.models", "Shard"): records.recorded,
+    ("moto.kinesis.models", "Stream"): records.recorded_stream,
     ("moto.dynamodb.models.table", "Table"): items.recorded,
     ("moto.dynamodb.models.table", "RestoredTable"): items.recorded,
     ("moto.dynamodb.models.table", "RestoredPITTable"): items.recorded,
 }
 # Containers whose entries are saved each for itself, and who holds them.
-COLLECTIONS = {kind.kind: kind for kind in (items.Items, messages.Messages)}
+COLLECTIONS = {kind.kind: kind for kind in (items.Items, messages.Messages, records.Records)}
 COLLECTION_CLASSES = frozenset(COLLECTIONS.values())
-ADOPTS = {items.recorded: items.adopt, queues.recorded: messages.adopt}
+ADOPTS: dict[Callable[[Any], dict[str, Any]], Callable[[Any], object]] = {
+    items.recorded: items.adopt,
+    queues.recorded: messages.adopt,
+    records.recorded: records.adopt,
+}
 HOLDERS: dict[tuple[str, str], Callable[[Any], object]] = {
-    name: ADOPTS[row] for name, row in BEHIND.items()
+    name: ADOPTS[row] for name, row in BEHIND.items() if row in ADOPTS
 }
 # Classes that moto derives from its stores' base, of objects that are none.
 NO_STORES = {("moto.servicecatalogappregistry.models", "AssociatedResource")}

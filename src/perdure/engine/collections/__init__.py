@@ -5,4 +5,5 @@ found, ordered, and written as JSON.
 
     items     DynamoDB: the items of a table
     messages  SQS: the messages of a queue
+    records   Kinesis: the records of a shard
 """

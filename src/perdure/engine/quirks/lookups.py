@@ -28,6 +28,8 @@ from types import SimpleNamespace
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from perdure.engine.collections import records
+from perdure.engine.collections.records import Records
 from perdure.engine.imports import after_import
 from perdure.engine.quirks.ordered import Ordered
 from perdure.engine.quirks.replaced import ByIdentity, Replaced
@@ -51,26 +53,35 @@ def install() -> None:
 
 def _kinesis(module: Any) -> None:
     shard = module.Shard
+    REPLACED.put(shard, "__init__", _init_shard)
     REPLACED.put(shard, "get_min_sequence_number", _first_number)
     REPLACED.put(shard, "get_max_sequence_number", _last_number)
     REPLACED.put(shard, "get_records", _get_records)
 
 
+def _init_shard(shard: Any, *arguments: Any, **named: Any) -> None:
+    REPLACED.original["__init__"](shard, *arguments, **named)
+    # From the start: a child that saves it must not have to give it a number.
+    records.adopt(shard)
+
+
 def _first_number(shard: Any) -> int:
-    return next(iter(shard.records), 0)
+    held = shard.records
+    return held.first() if type(held) is Records else next(iter(held), 0)
 
 
 def _last_number(shard: Any) -> int:
-    return next(reversed(shard.records), 0)
+    held = shard.records
+    return held.last() if type(held) is Records else next(reversed(held), 0)
 
 
 def _get_records(shard: Any, last_sequence_id: str, limit: int | None) -> Any:
-    records, first, last = shard.records, _first_number(shard), _last_number(shard)
-    if limit and len(records) == last - first + 1:
+    held, first, last = shard.records, _first_number(shard), _last_number(shard)
+    if limit and len(held) == last - first + 1:
         start = max(int(last_sequence_id) + 1, first)
         # As many as are asked for, and the last of all, by which moto tells the delay.
         wanted = [*range(start, min(start + limit, last + 1)), last]
-        narrowed = OrderedDict((number, records[number]) for number in wanted)
+        narrowed = OrderedDict((number, held[number]) for number in wanted)
         shard = SimpleNamespace(records=narrowed)
     return REPLACED.original["get_records"](shard, last_sequence_id, limit)
 
