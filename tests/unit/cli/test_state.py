@@ -147,8 +147,14 @@ def test_no_server(perdure, nothing_listens, verb):
 def manifest(monkeypatch):
     """Replaces the manifest's reader; yields the paths it was asked for."""
     asked = []
+    rows = SimpleNamespace(file="s3/0_aws.7.db", bytes=1000)
     entry = SimpleNamespace(
-        key="0/s3/aws", file="api_states/0/s3/aws.7.state", bytes=1234, cut=7, saved_at="then"
+        key="0/s3/aws",
+        file="api_states/0/s3/aws.7.state",
+        bytes=234,
+        cut=7,
+        saved_at="then",
+        entries=(rows,),
     )
 
     def read(path):
@@ -175,6 +181,7 @@ def test_inspect_lists_what_is_kept(perdure, manifest):
                 "store": "0/s3/aws",
                 "file": "api_states/0/s3/aws.7.state",
                 "bytes": 1234,
+                "entries": ["s3/0_aws.7.db"],
                 "cut": 7,
                 "saved_at": "then",
             }

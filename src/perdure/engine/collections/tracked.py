@@ -204,10 +204,11 @@ class Tracked:
                 # A key's rows stand where it came, though the first of them came later.
                 places.part_of(at[0])
             return None
-        part, place = places.of(at, None if suspect.is_moved else before)
         if at[0]:
             with suppress(Unfit):
-                return row_of(self.number, *at, part, place, self.encode(entry, suspect.keys))
+                value = self.encode(entry, suspect.keys)
+                part, place = places.of(at, None if suspect.is_moved else before)
+                return row_of(self.number, *at, part, place, value)
         rest[suspect.keys] = entry
         return None
 
