@@ -47,7 +47,8 @@ from perdure.persistence.statefile import Graph
 log = logging.getLogger(__name__)
 
 # How long calls may wait for a capture in process; what does not fit is forked for.
-BUDGET_SECONDS = 0.010
+BUDGET_SECONDS = 0.004
+_DONE = object()
 CHILD_SECONDS = 60.0
 # A container's grace period is 10 s, and the last save must fit in as well.
 HURRIED_SECONDS = 4.0
@@ -162,8 +163,13 @@ class Taken:
         )
 
     def published(self) -> None:
-        """Its rows are the live ones.  Needs the engine lock."""
-        tracked.commit_all({**tracked.written_of(self.work.result.graphs), **self.apart})
+        """Its rows are the live ones.  Takes the engine lock, again and again."""
+        written = {**tracked.written_of(self.work.result.graphs), **self.apart}
+        steps = tracked.commit_steps(written)
+        while True:
+            with ENGINE_LOCK:
+                if next(steps, _DONE) is _DONE:
+                    return
 
     def discard(self) -> None:
         """End the child, if it still runs, and remove what it wrote."""

@@ -362,8 +362,7 @@ class Lifecycle:
             if self._detached:
                 self._journaling.keep_tail()
             written = self.checkpointer.publish(cut, replace=self._detached)
-            with ENGINE_LOCK:
-                taken.published()
+            taken.published()
         except BaseException:
             with ENGINE_LOCK:
                 self.engine.changed_again(taken.keys)

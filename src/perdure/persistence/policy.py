@@ -144,12 +144,21 @@ class Outside(Protocol):
     def plain(self) -> Any:
         """An equal container of the type moto would have made, with all entries."""
 
-    def written(self, key: StoreKey) -> tuple[Collection, tuple[Row, ...], Mapping[Any, Any]]:
+    def written(
+        self, key: StoreKey, *, deadline: float | None = None
+    ) -> tuple[Collection, tuple[Row, ...], Mapping[Any, Any]]:
         """What it is now, as a checkpoint of that store has it.
+
+        Args:
+            key: The store.
+            deadline: As ``Writer`` has it.
 
         Returns:
             The collection; the rows that differ from the live checkpoint's; and the
             entries that no row can express, by key: they stand behind all others.
+
+        Raises:
+            OutOfTimeError: The deadline has passed.
         """
 
 

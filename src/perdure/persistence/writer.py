@@ -261,7 +261,7 @@ class _Reducers(dict[type, Reducer]):
 
     def outside(self, value: Any) -> Any:
         """A collection by its number; its rows are for files of their own."""
-        collection, rows, rest = value.written(self.writer.key)
+        collection, rows, rest = value.written(self.writer.key, deadline=self.writer.deadline)
         self.writer.collections[collection.number] = collection, rows
         return wire.perdure_collection, tuple(collection), None, None, iter(rest.items())
 

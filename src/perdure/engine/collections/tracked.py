@@ -13,6 +13,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from time import perf_counter
 from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
 
@@ -21,6 +22,7 @@ from perdure.persistence.entries import SUM_BITS, Collection, Row, gone, row_of
 from perdure.persistence.keys import StoreKey
 from perdure.persistence.source import Source
 from perdure.persistence.statefile import Graph
+from perdure.persistence.writer import OutOfTimeError
 
 # Key and sub of a row; an empty key and the keys in moto, of an entry that can have none.
 Place = tuple[str, Any]
@@ -30,6 +32,10 @@ Rest = dict[tuple[Any, ...], Any]
 
 # Of a collection's number: two of one store do not meet, and JSON and SQLite hold it.
 NUMBER_BYTES = 6
+# How many entries are looked at or committed before somebody looks at the clock, or waits.
+SLICE = 100
+# By store, what a checkpoint was published with.
+Written = Mapping[StoreKey, tuple[Iterable[Collection], Iterable[Row]]]
 
 
 class Unfit(Exception):  # noqa: N818 - never leaves this package
@@ -173,7 +179,9 @@ class Tracked:
 
     # ------------------------------------------------------------------ checkpoints
 
-    def written(self, key: StoreKey) -> tuple[Collection, tuple[Row, ...], Rest]:
+    def written(
+        self, key: StoreKey, *, deadline: float | None = None
+    ) -> tuple[Collection, tuple[Row, ...], Rest]:
         """What a checkpoint has to write of it; see ``policy.Outside``."""
         if self.home not in (None, key):
             self.move()
@@ -181,7 +189,10 @@ class Tracked:
         rest: Rest = {}
         places = self.giver()
         count, total = self.count, self.total
-        for at, suspect in {**self.pinned, **self.suspects}.items():
+        looked_at = {**self.pinned, **self.suspects}
+        for count_seen, (at, suspect) in enumerate(looked_at.items()):
+            if deadline is not None and not count_seen % SLICE and perf_counter() > deadline:
+                raise OutOfTimeError
             before = self.disk.get(at)
             row = self._row(at, suspect, before, places, rest)
             digest = 0 if row is None else row.digest
@@ -218,19 +229,21 @@ class Tracked:
 
     def seal(self) -> None:
         """Its suspects go with a checkpoint that is taken now."""
-        self.sealed = {**self.sealed, **self.suspects}
+        self.sealed = {**self.sealed, **self.suspects} if self.sealed else self.suspects
         self.suspects = {}
 
-    def commit(self, collection: Collection, home: StoreKey, rows: Iterable[Row]) -> None:
-        """A checkpoint has what was sealed."""
-        for row in rows:
-            if row.value is None:
-                self.disk.pop((row.key, row.sub), None)
-                if self.source is not None:
-                    self.gone.add((row.key, row.sub))
-            else:
-                self.disk[row.key, row.sub] = OnDisk(row.part, row.place, row.digest)
-                self._keep_place(row)
+    def commit_row(self, row: Row) -> None:
+        """A checkpoint has this row."""
+        if row.value is not None:
+            self.disk[row.key, row.sub] = OnDisk(row.part, row.place, row.digest)
+            self._keep_place(row)
+            return
+        self.disk.pop((row.key, row.sub), None)
+        if self.source is not None:
+            self.gone.add((row.key, row.sub))
+
+    def commit(self, collection: Collection, home: StoreKey) -> None:
+        """A checkpoint has what was sealed, and its rows are committed."""
         self.home, self.end = home, collection.end
         self.count, self.total = collection.size, collection.total
         self.pinned = {
@@ -330,17 +343,30 @@ def unseal_all() -> None:
     _Noted.count = sum(len(tracked.suspects) for tracked in list(LIVING.values()))
 
 
-def commit_all(written: Mapping[StoreKey, tuple[Iterable[Collection], Iterable[Row]]]) -> None:
-    """It was published with these collections of these stores, and these rows of them."""
+def commit_steps(written: Written) -> Iterator[None]:
+    """It was published with these collections of these stores, and these rows of them.
+
+    Needs the engine lock in each step, and may lose it between two: rows are committed one
+    by one, and until the last step another checkpoint would only look at too much.
+    """
     for key, (collections, rows) in written.items():
-        by_number: dict[int, list[Row]] = {}
-        for row in rows:
-            by_number.setdefault(row.collection, []).append(row)
+        for number, row in enumerate(rows, start=1):
+            tracked = LIVING.get(row.collection)
+            if tracked is not None:
+                tracked.commit_row(row)
+            if not number % SLICE:
+                yield
         for collection in collections:
             tracked = LIVING.get(collection.number)
             if tracked is not None:
-                tracked.commit(collection, key, by_number.get(collection.number, ()))
+                tracked.commit(collection, key)
     unseal_all()
+
+
+def commit_all(written: Written) -> None:
+    """All steps at once."""
+    for _ in commit_steps(written):
+        pass
 
 
 def written_of(graphs: Mapping[StoreKey, Graph]) -> dict[StoreKey, Any]:
