@@ -40,6 +40,7 @@ from perdure.persistence.checkpoint import Checkpointer, Cut
 from perdure.persistence.entries import DELTA, Collection, Row, collections_in, cut_of, file_of
 from perdure.persistence.fields import Fields
 from perdure.persistence.files import temporary_of
+from perdure.persistence.heap import Settling
 from perdure.persistence.keys import ExportId, Lsn, StoreKey
 from perdure.persistence.manifest import Entry, entry_in, entry_out
 from perdure.persistence.statefile import Graph
@@ -49,6 +50,7 @@ log = logging.getLogger(__name__)
 # How long calls may wait for a capture in process; what does not fit is forked for.
 BUDGET_SECONDS = 0.004
 _DONE = object()
+SETTLING = Settling()
 CHILD_SECONDS = 60.0
 # A container's grace period is 10 s, and the last save must fit in as well.
 HURRIED_SECONDS = 4.0
@@ -93,6 +95,7 @@ def take(engine: Engine, checkpointer: Checkpointer, instant: Instant, *, apart:
     Returns:
         The cut, to be completed without the engine lock, and by this thread.
     """
+    SETTLING.settle()
     work = engine.begin_capture(instant.wanted, budget_seconds=BUDGET_SECONDS if apart else None)
     taken = Taken(engine, checkpointer, instant, work, left=frozenset(work.left))
     if work.left:

@@ -30,6 +30,27 @@ def no_collections(*, is_state: bool = False) -> Iterator[None]:
             gc.enable()
 
 
+class Settling:
+    """Sets aside what has grown, whenever a checkpoint is taken; now and then brings it back.
+
+    So a server whose state is made by calls is spared the full collections too, and cycles
+    that die there are freed after so many checkpoints, by one that may take its time.
+    """
+
+    TURNS = 16
+
+    def __init__(self) -> None:
+        self._turn = 0
+
+    def settle(self) -> None:
+        """A checkpoint is taken now."""
+        self._turn = (self._turn + 1) % self.TURNS
+        if self._turn:
+            set_aside()
+        else:
+            bring_back()
+
+
 def set_aside() -> None:
     """Let the collector pass over all that is alive, until ``bring_back``.
 

@@ -12,6 +12,7 @@ from tests.unit.engine.conftest import key
 from perdure.engine.core import Engine
 from perdure.engine.lock import ENGINE_LOCK
 from perdure.engine.stores import STORES
+from perdure.persistence import heap
 
 
 def test_state_that_is_dropped_is_freed(engine: Engine, disk: Disk, moto: Any) -> None:
@@ -27,3 +28,15 @@ def test_state_that_is_dropped_is_freed(engine: Engine, disk: Disk, moto: Any) -
     assert gc.get_freeze_count() == 0
     gc.collect()
     assert queue() is None
+
+
+def test_what_grew_is_set_aside_and_comes_back() -> None:
+    """At each checkpoint but every so many, so that no cycle is kept for ever."""
+    heap.bring_back()
+    settling = heap.Settling()
+    seen = []
+    for _ in range(2 * heap.Settling.TURNS):
+        settling.settle()
+        seen.append(gc.get_freeze_count() > 0)
+
+    assert seen == [True] * 15 + [False] + [True] * 15 + [False]
