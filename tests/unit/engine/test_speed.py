@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 import string
-from collections.abc import Iterator
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
 import pytest
@@ -89,6 +90,75 @@ def test_a_member_is_found_where_moto_finds_it(engine: Engine, service: str) -> 
                 for found in ([], None, "text", 7):
                     expected = original(serializer, found, name, shape)
                     assert serializer.get_value(found, name, shape) == expected
+
+
+TRANSFORMERS: dict[str, Callable[[Any], Any]] = {
+    "Role.AssumeRolePolicyDocument": lambda found: ("document", found),
+    "PolicyDocument": lambda found: ("any document", found),
+    "RoleName": lambda found: ("name", found),
+    "CreateRoleResponse.Role.Path": lambda found: ("path", found),
+    "Path": lambda found: ("another path", found),
+    "x.y.Arn": lambda found: ("arn", found),
+}
+
+
+def test_a_member_is_transformed_as_moto_transforms_it(engine: Engine) -> None:
+    """By the first transformer whose path the member's own ends with, and by no other."""
+    model = get_service_model("iam").operation_model("CreateRole")
+    picker = serialize.XFormedAttributePicker(response_transformers=TRANSFORMERS)
+    serializer = serialize.SERIALIZERS["query"](model, value_picker=picker)
+    original = speed.REPLACED.original["get_value"]
+    seen = set()
+    for path in (["CreateRoleResponse", "Role"], ["Role"], [], ["x", "y"], ["xx.y"]):
+        serializer.path = path
+        for name, shape in members(model.output_shape, set()):
+            for value in ({name: "v"}, {}, {name: None}):
+                expected = original(serializer, value, name, shape)
+                assert serializer.get_value(value, name, shape) == expected
+                seen.add(expected[0] if isinstance(expected, tuple) else "")
+    assert {"document", "any document", "name", "path", "another path", "arn", ""} >= seen
+    assert len(seen) > 4
+
+
+NAMES = ("Role", "a", "Tags", "member", "@xmlns", "@a", "#text", "#comment", "a b", "x:y", "")
+LEAVES: tuple[Any, ...] = (
+    *("", "text", "<&>\"'", "\n\t\r", "\u00e4\U0001f600", "\ud800", "]]>"),
+    *(None, True, False, 0, -7, 1.5, b"bytes", 10**20),
+)
+
+
+def some_xml(choose: random.Random, depth: int) -> Any:
+    kind = choose.random()
+    if depth > 3 or kind < 0.4:
+        return choose.choice(LEAVES)
+    if kind < 0.6:
+        return [some_xml(choose, depth + 1) for _ in range(choose.randrange(4))]
+    names = choose.choices(NAMES, weights=[9, 9, 9, 9, 2, 2, 2, 1, 1, 2, 1], k=choose.randrange(5))
+    made = choose.choice([dict, dict, dict, OrderedDict])
+    return made((name, some_xml(choose, depth + 1)) for name in names)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_xml_is_what_the_library_writes(engine: Engine, seed: int) -> None:
+    """To the byte, or the same complaint."""
+    choose = random.Random(seed)
+    model = get_service_model("iam").operation_model("CreateRole")
+    serializer = serialize.SERIALIZERS["query"](model)
+    original = speed.REPLACED.original["_serialize_body"]
+    written = 0
+    for _ in range(300):
+        body = {choose.choice(NAMES): some_xml(choose, 0) for _ in range(choose.randrange(3))}
+        expected = complaint(original, serializer, body)
+        assert complaint(serialize.BaseXMLSerializer._serialize_body, serializer, body) == expected
+        written += expected.startswith("<")
+    assert written > 50
+
+
+def complaint(write: Any, serializer: Any, body: Any) -> str:
+    try:
+        return str(write(serializer, body))
+    except Exception as error:  # noqa: BLE001 - whatever the library runs into
+        return f"{type(error).__name__}: {error}"
 
 
 def test_a_receipt_handle_is_the_one_moto_draws(engine: Engine) -> None:
