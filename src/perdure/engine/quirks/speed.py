@@ -106,15 +106,23 @@ def _member(value: Any, names: tuple[str, ...]) -> Any:
 
 def _transformed(serializer: Any, key: str, value: Any, transformers: dict[str, Any]) -> Any:
     """A member as the first transformer makes it whose path its own ends with."""
-    path = None
-    for wanted, transform in transformers.items():
-        _, dot, last = wanted.rpartition(".")
-        # A key has no dot: so only one of these can be the end of its path.
-        if last == key if dot else key.endswith(wanted):
-            path = path or ".".join([*serializer.path, key])
-            if path.endswith(wanted):
-                return transform(value)
+    wanted = _ending_in(tuple(transformers), key)
+    if wanted:
+        path = ".".join([*serializer.path, key])
+        for each in wanted:
+            if path.endswith(each):
+                return transformers[each](value)
     return value
+
+
+@lru_cache(NAMES_MAX)
+def _ending_in(paths: tuple[str, ...], key: str) -> tuple[str, ...]:
+    """Those that can be the end of a path to a member of that name, which has no dot."""
+    return tuple(
+        path
+        for path in paths
+        if (path.rpartition(".")[2] == key if "." in path else key.endswith(path))
+    )
 
 
 def _names_of(serializer: Any, value: Any, key: str, shape: Any) -> tuple[str, ...] | None:
