@@ -8,7 +8,8 @@ imports and first stores cost stands apart.
 
     python bench/large.py [--sizes 0 10000 100000]      # 1000000 takes half an hour
 
-Bias: it is Perdure beside itself.  Objects are 1,000 at every size but 0, of 1 KB.
+Bias: it is Perdure beside itself.  Objects are 1,000 at every size but 0, of 1 KB; parameters
+(SSM), log events and datapoints of a metric as many as items, up to 10,000.
 Fill and reads are one connection's.  Bytes written are what the kernel counts for the
 process (``write_bytes`` of /proc/<pid>/io), children included; a file system of its own
 may write more.
@@ -32,6 +33,8 @@ from tables import text_table
 
 SIZES = (0, 10_000, 100_000)
 OBJECTS = 1_000
+OTHERS_MAX = 10_000
+PAGE = 500
 BURST = 1_000
 CHANGED = 0.01
 BATCH = 10
@@ -44,6 +47,9 @@ LABELS = {
     "dynamodb_ms": "first GetItem, ms",
     "sqs_ms": "first ReceiveMessage, ms",
     "s3_ms": "first GetObject, ms",
+    "ssm_ms": "first GetParameter, ms (10,000 at most)",
+    "logs_ms": "first GetLogEvents, ms (the same)",
+    "cloudwatch_ms": "first GetMetricStatistics, ms (the same)",
     "burst_stop_s": "clean stop after 1,000 writes, s",
     "killed_ready_s": "ready after SIGKILL behind 1,000 writes, s",
     "disk_mb": "on disk, MB",
@@ -77,6 +83,8 @@ class Project:
         )
         self.do("sqs", "create_queue", QueueName="large")
         self.do("s3", "create_bucket", Bucket="large")
+        self.do("logs", "create_log_group", logGroupName="large")
+        self.do("logs", "create_log_stream", logGroupName="large", logStreamName="large")
 
     @property
     def queue(self) -> str:
@@ -94,14 +102,42 @@ class Project:
             self.do("sqs", "send_message_batch", QueueUrl=self.queue, Entries=entries)
         for number in range(OBJECTS if size else 1):
             self.do("s3", "put_object", Bucket="large", Key=f"o-{number:05d}", Body=BODY)
+        self._fill_others(min(size, OTHERS_MAX) or 1)
+
+    def _fill_others(self, size: int) -> None:
+        now = time.time()
+        for number in range(size):
+            value = {"Name": f"/large/{number}", "Value": f"value {number}", "Type": "String"}
+            self.do("ssm", "put_parameter", **value)
+        for first in range(0, size, PAGE):
+            numbers = range(first, min(first + PAGE, size))
+            events = [{"timestamp": int(now * 1000), "message": f"event {n}"} for n in numbers]
+            log = {"logGroupName": "large", "logStreamName": "large"}
+            self.do("logs", "put_log_events", **log, logEvents=events)
+            data = [{"MetricName": "large", "Value": float(n), "Timestamp": now} for n in numbers]
+            self.do("cloudwatch", "put_metric_data", Namespace="large", MetricData=data)
 
     def first_reads(self) -> dict[str, float]:
-        """Milliseconds of the first read of each service, size 0 having one object."""
+        """Milliseconds of the first read of each service, size 0 having one of each."""
         build = self._build
         requests = {
             "dynamodb_ms": build("dynamodb", "get_item", TableName=TABLE, Key=_key(0)),
             "sqs_ms": build("sqs", "receive_message", QueueUrl=self.queue),
             "s3_ms": build("s3", "get_object", Bucket="large", Key="o-00000"),
+            "ssm_ms": build("ssm", "get_parameter", Name="/large/0"),
+            "logs_ms": build(
+                "logs", "get_log_events", logGroupName="large", logStreamName="large", limit=1
+            ),
+            "cloudwatch_ms": build(
+                "cloudwatch",
+                "get_metric_statistics",
+                Namespace="large",
+                MetricName="large",
+                StartTime=time.time() - 60,
+                EndTime=time.time() - 59,
+                Period=60,
+                Statistics=["Sum"],
+            ),
         }
         spent = {}
         for label, request in requests.items():

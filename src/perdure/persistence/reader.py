@@ -321,9 +321,10 @@ class Reader:
     def _inert(self, name: str, *arguments: Any) -> Any:
         if name not in INERT:
             raise HostileStateError(self._path, f"the name {name}"[:200])
-        if not all(type(argument) in INERT_ARGUMENTS for argument in arguments):
-            # An iterator could go on for ever.
-            raise HostileStateError(self._path, f"an argument of {name}"[:200])
+        for argument in arguments:
+            if type(argument) not in INERT_ARGUMENTS:
+                # An iterator could go on for ever.
+                raise HostileStateError(self._path, f"an argument of {name}"[:200])
         return INERT[name](*arguments)
 
     def _special(self, name: str, *arguments: Any) -> Any:
