@@ -15,6 +15,7 @@ Like any base it is made under a temporary name and never written to again.
 from __future__ import annotations
 
 import os
+import weakref
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -55,6 +56,8 @@ class Document:
             self._descriptor = os.open(path, os.O_RDONLY | CAUTIOUS)
         except OSError as error:
             raise DurabilityError(path, "entries.open", error.strerror or str(error)) from error
+        # With the last of those who read from it, as SQLite's are; none of them knows it is.
+        self._closing = weakref.finalize(self, os.close, self._descriptor)
         try:
             self._find(key)
         except BaseException:
@@ -63,9 +66,7 @@ class Document:
 
     def close(self) -> None:
         """Let go of the file."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-        self._descriptor = -1
+        self._closing()
 
     def get(self, collection: int, key: str, sub: str) -> Row | None:
         """One row, or None."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -408,6 +409,21 @@ def test_a_collection_of_a_document_is_read_without_the_others(tmp_path: Path) -
         assert found.get(NUMBER, "a", "") == row("a", 1)
         with pytest.raises(CorruptionError, match="a row"):
             found.get(9, "b", "")
+
+
+def test_a_document_lets_go_of_its_file(tmp_path: Path) -> None:
+    """When it is closed, when it cannot be opened, and with the last who knows it."""
+    path = tmp_path / document(tmp_path, [row("a", 1)]).file
+    before = len(os.listdir("/proc/self/fd"))
+    found = Document(path, DOCUMENTS)
+    assert len(os.listdir("/proc/self/fd")) == before + 1
+    found.close()
+    found.close()
+    with pytest.raises(CorruptionError):
+        Document(path, STORE)
+    Document(path, DOCUMENTS)
+
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 def exchanged(old: bytes, new: bytes) -> Callable[[bytes], bytes]:
