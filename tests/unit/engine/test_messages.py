@@ -206,6 +206,20 @@ def test_the_list_is_motos_for_who_asks(bench: Bench) -> None:
     assert bench.bodies() == list("6543210")
 
 
+def test_a_checkpoint_under_way_leaves_the_messages_where_they_are(bench: Bench) -> None:
+    """It holds them from step to step, while calls go on; they have the number they had."""
+    bench.send("a")
+    bench.disk.save()
+    held, number = bench.held, bench.held.number
+    bench.send("b")
+    bench.receive()
+
+    assert bench.held is held
+    assert bench.held.number == number
+    bench.restart()
+    assert bench.held.number == number
+
+
 def test_a_list_that_is_held_is_saved_as_it_is(bench: Bench) -> None:
     """With what its holder did until then."""
     bench.send("a", "b")

@@ -85,7 +85,7 @@ def install() -> None:
 
 def recorded(queue: Any) -> dict[str, Any]:
     """The attributes of a queue that are state."""
-    if not is_held(queue.__dict__, MESSAGES):
+    if not _is_somebodys(queue):
         messages.adopt(queue)
     attributes: dict[str, Any] = queue.__dict__
     return attributes
@@ -117,7 +117,7 @@ class _Clock:
 
 def _index(queue: Any) -> Waiting | None:
     """The index of a queue, as of now; None where moto's own way has to be taken."""
-    if is_held(queue.__dict__, MESSAGES):
+    if _is_somebodys(queue):
         return None
     now_ms = _Clock.now_ms()
     kept = _INDEXES.get(queue)
@@ -129,6 +129,11 @@ def _index(queue: Any) -> Waiting | None:
         kept = _INDEXES[queue] = _Kept(index, _Changes.count)
     kept.index.settle(now_ms)
     return None if kept.index.is_ambiguous else kept.index
+
+
+def _is_somebodys(queue: Any) -> bool:
+    """Whether the messages are in a list that somebody holds."""
+    return type(queue.__dict__[MESSAGES]) is list and is_held(queue.__dict__, MESSAGES)
 
 
 def _is_right(kept: _Kept, queue: Any, now_ms: float) -> bool:
