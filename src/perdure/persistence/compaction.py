@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 # Up to here a base is written with every checkpoint; at a stop.
 SMALL_BYTES = 512 << 10
 SMALL_AT_STOP_BYTES = 32 << 20
-# What deltas may hold together: the share of a base, but from so much to so much: a megabyte takes 10 ms to read.
+# What deltas may hold together: a share of the base, within bounds.  1 MB is read in 10 ms.
 SHARE = 16
 DELTAS_BYTES = 1 << 20, 16 << 20
 DELTAS_MAX = 64
