@@ -24,6 +24,9 @@ class Base(Protocol):
     def close(self) -> None:
         """Let go of the file."""
 
+    def numbers(self) -> set[int]:
+        """The collections in it."""
+
     def get(self, collection: int, key: str, sub: str) -> Row | None:
         """One row, or None."""
 

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-from perdure.errors import CorruptionError, DurabilityError
+from perdure.errors import CorruptionError, DurabilityError, StateError
 from perdure.persistence import base as bases
 from perdure.persistence import delta
 from perdure.persistence.entries import (
@@ -82,7 +83,7 @@ class Rewriter:
         """
         if not graph.collections:
             return ()
-        if not graph.rows and not (self.at_stop and is_untidy(before)):
+        if not graph.rows and not self._is_worth_it(key, graph, before):
             # All is as it was; or there never was a row.
             return before
         if self.apart:
@@ -99,15 +100,35 @@ class Rewriter:
             self._write_delta(key, graph)
         return *before, self._stored(file_of(key, self.cut, DELTA))
 
+    def _is_worth_it(self, key: StoreKey, graph: Graph, before: tuple[Stored, ...]) -> bool:
+        """Whether to write a base, for people, though no row has changed."""
+        if self.at_stop and is_untidy(before):
+            return True
+        total = sum(stored.bytes for stored in before)
+        if not before or before[0].file.endswith(DELTA) or total > self._small:
+            return False
+        try:
+            with closing(bases.open_base(verify(self.root, before[0]), key)) as base:
+                # A table that is gone would still be in what they open.
+                return not base.numbers() <= {each.number for each in graph.collections}
+        except StateError:
+            # Whoever loads the store is told.
+            return False
+
     def _write_delta(self, key: StoreKey, graph: Graph) -> None:
         path = self.root / file_of(key, self.cut, DELTA)
         data = delta.encode(key, self.cut, list(graph.rows))
         self.files.write_temporary(path, data, what="entries")
 
+    @property
+    def _small(self) -> int:
+        """Up to which size a base is written with each checkpoint."""
+        return SMALL_AT_STOP_BYTES if self.at_stop else SMALL_BYTES
+
     def _is_time(self, before: tuple[Stored, ...], bytes_more: int) -> bool:
         """Whether to write a base."""
         total = sum(stored.bytes for stored in before) + bytes_more
-        if total <= (SMALL_AT_STOP_BYTES if self.at_stop else SMALL_BYTES):
+        if total <= self._small:
             return True
         if self.at_stop:
             return False

@@ -82,6 +82,13 @@ class Database:
         """Let go of the file."""
         self._connection.close()
 
+    def numbers(self) -> set[int]:
+        """The collections in it."""
+        with _explained(self.path):
+            return {
+                number for (number,) in self._connection.execute("SELECT number FROM collection")
+            }
+
     def get(self, collection: int, key: str, sub: str) -> Row | None:
         """One row, or None."""
         return next(

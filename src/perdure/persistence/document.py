@@ -68,6 +68,10 @@ class Document:
         """Let go of the file."""
         self._closing()
 
+    def numbers(self) -> set[int]:
+        """The collections in it."""
+        return set(self._spans)
+
     def get(self, collection: int, key: str, sub: str) -> Row | None:
         """One row, or None."""
         return self._of(collection).get((key, sub))

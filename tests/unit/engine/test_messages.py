@@ -248,7 +248,9 @@ def test_a_queue_is_purged_without_reading_it(bench: Bench) -> None:
     """Its rows go with the next base."""
     bench.send(*range(9))
     bench.restart()
+    held = bench.held
     bench.store.purge_queue("q")
+    assert held.unloaded == 9
     bench.send("new")
     bench.restart()
 

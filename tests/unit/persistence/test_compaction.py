@@ -11,14 +11,16 @@ from typing import Any
 
 import pytest
 from tests.unit.persistence.plain_checkpoint import PROCESS, cut, graph, key, opened
-from tests.unit.persistence.plain_rows import NUMBER, graph_of, row
+from tests.unit.persistence.plain_rows import NUMBER, collection, graph_of, row
 
 from perdure.errors import CorruptionError
 from perdure.persistence import compaction, delta
 from perdure.persistence.check import check_directory
 from perdure.persistence.checkpoint import Checkpointer, Cut
+from perdure.persistence.database import Database
 from perdure.persistence.entries import DATABASE, DELTA, DOCUMENT, Row, gone
 from perdure.persistence.keys import Lsn
+from perdure.persistence.statefile import Graph
 
 STORE = key("dynamodb")
 TEXT = "x" * 200
@@ -176,6 +178,23 @@ def test_a_stop_leaves_one_file(table: Table, is_changed: bool) -> None:
 
     assert table.files() == ["3.db"]
     table.check()
+
+
+@pytest.mark.parametrize("at_stop", [True, False])
+def test_a_base_has_nothing_of_what_is_gone(table: Table, at_stop: bool) -> None:  # noqa: FBT001
+    """Whoever opens the file finds the tables there are, also if no other row changed."""
+    table.put("a")
+    table.save(1)
+    other = collection([], number=9, name="others")
+    found = Graph(b"another payload", (), collections=(other,))
+    table.live.publish(replace(cut(2, {"dynamodb": found}), at_stop=at_stop))
+
+    assert table.files() == ["2.db"]
+    with closing(
+        Database(table.live.directory.path / "dynamodb/000000000000_us-east-1.2.db")
+    ) as base:
+        assert base.numbers() == {9}
+        assert list(base.of_collection(NUMBER)) == []
 
 
 def test_a_stop_leaves_alone_what_is_damaged(

@@ -131,6 +131,14 @@ def _index(queue: Any) -> Waiting | None:
     return None if kept.index.is_ambiguous else kept.index
 
 
+class _List(Watched):
+    """moto's list; who puts another one in its place has no use for it."""
+
+    def __set__(self, found: Any, value: Any) -> None:
+        _INDEXES.pop(found, None)
+        found.__dict__[self.name] = value
+
+
 def _is_somebodys(queue: Any) -> bool:
     """Whether the messages are in a list that somebody holds."""
     return type(queue.__dict__[MESSAGES]) is list and is_held(queue.__dict__, MESSAGES)
@@ -172,7 +180,7 @@ def _sqs(module: Any) -> None:
     queue, backend = module.Queue, module.SQSBackend
     for name in TIMES:
         REPLACED.put(module.Message, name, _Time(name))
-    REPLACED.put(queue, MESSAGES, Watched(MESSAGES, _drop))
+    REPLACED.put(queue, MESSAGES, _List(MESSAGES, _drop))
     REPLACED.put(queue, "__init__", _init)
     for name, counter in _COUNTERS.items():
         REPLACED.put(queue, name, property(counter))
