@@ -181,7 +181,7 @@ def test_a_stop_leaves_one_file(table: Table, is_changed: bool) -> None:
 
 
 @pytest.mark.parametrize("at_stop", [True, False])
-def test_a_base_has_nothing_of_what_is_gone(table: Table, at_stop: bool) -> None:  # noqa: FBT001
+def test_a_base_has_nothing_of_what_is_gone(table: Table, at_stop: bool) -> None:
     """Whoever opens the file finds the tables there are, also if no other row changed."""
     table.put("a")
     table.save(1)
