@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -202,9 +203,66 @@ def test_numbers_that_are_equal_are_one_key(bench: Bench) -> None:
     assert [row["r"]["N"] for row in found] == ["1", "100"]
 
 
+VALUES: dict[str, dict[str, Any]] = {
+    "text": {"S": 'quo"te \u00e4 \U0001f600 \0'},
+    "no text": {"S": ""},
+    "a number": {"N": "-1.50E+3"},
+    "bytes": {"B": "AP8="},
+    "a set of text": {"SS": ["b", "a"]},
+    "a set of numbers": {"NS": ["1.0", "2"]},
+    "a set of bytes": {"BS": ["AP8=", ""]},
+    "true": {"BOOL": True},
+    "false": {"BOOL": False},
+    "nothing": {"NULL": True},
+    "a list": {"L": [{"S": "x"}, {"L": []}, {"M": {"k": {"B": "AA=="}}}]},
+    "a map": {"M": {"k": {"N": "1"}, "m": {"M": {}}}},
+}
+
+
+@pytest.mark.parametrize("value", VALUES.values(), ids=VALUES.keys())
+def test_what_clients_put_has_a_row(bench: Bench, value: dict[str, Any]) -> None:
+    """As DynamoDB writes it; it makes the very same value."""
+    bench.put("one", **item(1, v=value))
+    (before,) = [vars(held) for held in bench.items("one").values()]
+    before = {name: repr(value) for name, value in before.items()}
+    bench.restart()
+
+    (row,) = bench.disk.rows[DYNAMODB].values()
+    assert json.loads(row.value or b"") == item(1, v=value)
+    (after,) = [vars(held) for held in bench.items("one").values()]
+    assert {name: repr(value) for name, value in after.items()} == before
+    assert bench.call("GetItem", TableName="one", Key=item(1))["Item"] == item(1, v=value)
+
+
+def test_bytes_are_keys(bench: Bench) -> None:
+    """Of either kind: found, in order, and gone when they are deleted."""
+    keys = {"h": {"AttributeName": "h", "AttributeType": "B"}}
+    keys["r"] = {"AttributeName": "r", "AttributeType": "B"}
+    bench.call(
+        "CreateTable",
+        TableName="bytes",
+        AttributeDefinitions=list(keys.values()),
+        KeySchema=[
+            {"AttributeName": "h", "KeyType": "HASH"},
+            {"AttributeName": "r", "KeyType": "RANGE"},
+        ],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    for text in ("AP8=", "AA==", ""):
+        bench.put("bytes", h={"B": "AP8="}, r={"B": text or "AQ=="})
+    bench.restart()
+    key = {"h": {"B": "AP8="}, "r": {"B": "AA=="}}
+    assert bench.call("GetItem", TableName="bytes", Key=key)["Item"] == key
+    bench.call("DeleteItem", TableName="bytes", Key=key)
+    bench.restart()
+
+    assert sum(row.value is not None for row in bench.disk.rows[DYNAMODB].values()) == 2
+    assert bench.call("Scan", TableName="bytes")["Count"] == 2
+
+
 BEYOND = {
     "a number of more digits than a row's key has": {"N": "0." + "1" * 130},
-    "bytes": {"B": b"x"},
+    "bytes that are not decoded": {"B": "eA=="},
 }
 
 

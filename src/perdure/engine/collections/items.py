@@ -13,6 +13,7 @@ A hash key whose items are all gone keeps its place in moto, and so has a row, o
 from __future__ import annotations
 
 import weakref
+from base64 import b64decode, b64encode
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from copy import deepcopy
@@ -30,8 +31,8 @@ from perdure.persistence.source import Source
 ITEMS = "items"
 # Longer numbers than DynamoDB has; what needs more digits has no row.
 DIGITS = Context(prec=128)
-TEXTS = frozenset({"S", "N", "B"})
-SETS = frozenset({"SS", "NS", "BS"})
+TEXTS = frozenset({"S", "N"})
+SETS = frozenset({"SS", "NS"})
 FLAGS = frozenset({"BOOL", "NULL"})
 EMPTY = b"{}"
 _NOTHING = object()
@@ -40,6 +41,8 @@ _NOTHING = object()
 def text_of(value: Any) -> str | None:
     """A key as text, the same for all that moto takes for equal; None = it has none."""
     kind, held = value.type, value.value
+    if kind == "B" and type(held) is bytes:
+        return f"B:{b64encode(held).decode()}"
     if type(held) is not str:
         return None
     if kind == "N":
@@ -509,6 +512,10 @@ def _plain(value: Any) -> dict[str, Any]:
         return {kind: held}
     if kind in SETS and of_type is list and all(type(each) is str for each in held):
         return {kind: held}
+    if kind == "B" and of_type is bytes:
+        return {kind: b64encode(held).decode()}
+    if kind == "BS" and of_type is list and all(type(each) is bytes for each in held):
+        return {kind: [b64encode(each).decode() for each in held]}
     raise Unfit
 
 
@@ -523,6 +530,10 @@ def _living(plain: dict[str, Any]) -> Any:
         held = {name: _living(inner) for name, inner in held.items()}
     elif kind == "L":
         held = [_living(inner) for inner in held]
+    elif kind == "B":
+        held = b64decode(held, validate=True)
+    elif kind == "BS":
+        held = [b64decode(each, validate=True) for each in held]
     made.value = held
     return made
 
