@@ -688,6 +688,7 @@ def hostile_server(saved, start_in_module, tmp_path_factory):
             bytes=len(data),
             checksum=blake2b(data, digest_size=16).hexdigest(),
             digest=graph.digest,
+            entries=(),
         )
         cases[name] = region
     assert cases.keys() == set(NAMES)

@@ -51,14 +51,26 @@ class Settling:
             bring_back()
 
 
+class _Dropped:
+    """How often something large was dropped since the last full collection of ours."""
+
+    count = 0
+    MOST = 64
+
+
 def set_aside() -> None:
     """Let the collector pass over all that is alive, until ``bring_back``.
 
     Cycles among it that die are not freed before then.
     """
+    if _Dropped.count >= _Dropped.MOST:
+        # Whoever drops and loads in turn would never let it see what was dropped.
+        _Dropped.count = 0
+        gc.collect()
     gc.freeze()
 
 
 def bring_back() -> None:
-    """Let it see all again: much of what was set aside may have died."""
+    """Let it see all again: much of what was set aside has died."""
+    _Dropped.count += 1
     gc.unfreeze()

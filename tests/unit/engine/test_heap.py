@@ -40,3 +40,22 @@ def test_what_grew_is_set_aside_and_comes_back() -> None:
         seen.append(gc.get_freeze_count() > 0)
 
     assert seen == [True] * 15 + [False] + [True] * 15 + [False]
+
+
+def test_what_is_dropped_again_and_again_is_freed() -> None:
+    """Also where something else is set aside before the collector comes by."""
+
+    class Cyclic:
+        def __init__(self) -> None:
+            self.me = self
+
+    alive = []
+    for _ in range(3 * heap._Dropped.MOST):
+        dropped = Cyclic()
+        alive.append(weakref.ref(dropped))
+        heap.set_aside()
+        del dropped
+        heap.bring_back()
+    heap.bring_back()
+
+    assert sum(each() is not None for each in alive) <= heap._Dropped.MOST + 1

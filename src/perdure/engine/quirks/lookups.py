@@ -24,6 +24,7 @@ from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
 from types import SimpleNamespace
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -53,7 +54,8 @@ def install() -> None:
 
 def _kinesis(module: Any) -> None:
     shard = module.Shard
-    REPLACED.put(shard, "__init__", _init_shard)
+    # Wrapped: what an older state lacks is read off moto's constructor.
+    REPLACED.put(shard, "__init__", wraps(shard.__init__)(_init_shard))
     REPLACED.put(shard, "get_min_sequence_number", _first_number)
     REPLACED.put(shard, "get_max_sequence_number", _last_number)
     REPLACED.put(shard, "get_records", _get_records)

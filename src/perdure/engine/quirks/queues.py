@@ -24,6 +24,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from copy import deepcopy
+from functools import wraps
 from types import SimpleNamespace
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -181,7 +182,8 @@ def _sqs(module: Any) -> None:
     for name in TIMES:
         REPLACED.put(module.Message, name, _Time(name))
     REPLACED.put(queue, MESSAGES, _List(MESSAGES, _drop))
-    REPLACED.put(queue, "__init__", _init)
+    # Wrapped: what an older state lacks is read off moto's constructor.
+    REPLACED.put(queue, "__init__", wraps(queue.__init__)(_init))
     for name, counter in _COUNTERS.items():
         REPLACED.put(queue, name, property(counter))
     REPLACED.put(queue, "add_message", _add_message)
