@@ -22,7 +22,8 @@ from moto.core.base_backend import AccountSpecificBackend, BackendDict, BaseBack
 
 from perdure import __version__
 from perdure.engine import outward, special
-from perdure.engine.collections import items, messages, records
+from perdure.engine.collections import items, messages, objects, parameters, records
+from perdure.engine.collections.tracked import Tracked
 from perdure.engine.quirks import executions, queues, timers
 from perdure.engine.stores import NEVER_STATE, STORES, import_table, module_of, table_of
 from perdure.engine.translation import Translation, translation_of
@@ -78,23 +79,33 @@ WITHOUT_THREADS: dict[tuple[str, str], Callable[[Any], dict[str, Any]]] = {
 # Objects whose attributes are put right before they are saved.
 BEHIND: dict[tuple[str, str], Callable[[Any], dict[str, Any]]] = {
     ("moto.sqs.models", "Queue"): queues.recorded,
+    ("moto.s3.models", "FakeBucket"): objects.recorded,
     ("moto.kinesis.models", "Shard"): records.recorded,
     ("moto.kinesis.models", "Stream"): records.recorded_stream,
     ("moto.dynamodb.models.table", "Table"): items.recorded,
     ("moto.dynamodb.models.table", "RestoredTable"): items.recorded,
     ("moto.dynamodb.models.table", "RestoredPITTable"): items.recorded,
 }
-# Containers whose entries are saved each for itself, and who holds them.
-COLLECTIONS = {kind.kind: kind for kind in (items.Items, messages.Messages, records.Records)}
-COLLECTION_CLASSES = frozenset(COLLECTIONS.values())
+# Containers whose entries are saved each for itself, and who holds them.  Some derive from
+# moto's own, which are imported with their service.
+COLLECTIONS: dict[str, Callable[[], type]] = {
+    items.Items.kind: lambda: items.Items,
+    messages.Messages.kind: lambda: messages.Messages,
+    records.Records.kind: lambda: records.Records,
+    objects.KIND: objects.objects_class,
+    parameters.KIND: parameters.parameters_class,
+}
 ADOPTS: dict[Callable[[Any], dict[str, Any]], Callable[[Any], object]] = {
     items.recorded: items.adopt,
     queues.recorded: messages.adopt,
     records.recorded: records.adopt,
+    objects.recorded: objects.adopt,
 }
 HOLDERS: dict[tuple[str, str], Callable[[Any], object]] = {
     name: ADOPTS[row] for name, row in BEHIND.items() if row in ADOPTS
 }
+# Stores that hold some themselves, by module.
+STORE_HOLDERS: dict[str, Callable[[dict[str, Any]], object]] = {"ssm": parameters.adopt}
 # Classes that moto derives from its stores' base, of objects that are none.
 NO_STORES = {("moto.servicecatalogappregistry.models", "AssociatedResource")}
 # Attributes of stores that are no state: each is what a fresh store has.
@@ -224,11 +235,11 @@ class MotoPolicy:
 
     def is_collection(self, cls: type) -> bool:
         """Whether objects of this class are collections."""
-        return cls in COLLECTION_CLASSES
+        return issubclass(cls, Tracked)
 
     def collection_class(self, kind: str) -> type:
         """The class of collections of that kind."""
-        return COLLECTIONS[kind]
+        return COLLECTIONS[kind]()
 
     def bind_collection(self, value: Any, collection: Collection, state: StateFile) -> None:
         """Tell a collection where its rows are."""
@@ -306,8 +317,11 @@ def _without_thread(value: Any) -> dict[str, Any]:
 
 def state_of(backend: BaseBackend) -> dict[str, Any]:
     """The attributes of a store that are state."""
-    fresh = FRESH_ATTRIBUTES.get(module_of(type(backend)))
+    module = module_of(type(backend))
+    fresh = FRESH_ATTRIBUTES.get(module)
     attributes = own_attributes(backend)
+    if module in STORE_HOLDERS:
+        STORE_HOLDERS[module](attributes)
     if fresh is None:
         return attributes
     return {name: value for name, value in attributes.items() if name not in fresh}
@@ -331,6 +345,8 @@ def lay_over(
     for name in FRESH_ATTRIBUTES.get(module, ()):
         attributes.pop(name, None)
     own.update(attributes)
+    if module in STORE_HOLDERS:
+        STORE_HOLDERS[module](own)
     if module == "rds":
         # Its values are the store's own dicts, which have just been replaced.
         found: Any = backend

@@ -36,6 +36,9 @@ class Base(Protocol):
     def of_collection(self, collection: int) -> Iterator[Row]:
         """All rows of a collection, in no order."""
 
+    def keys(self, collection: int) -> Iterator[str]:
+        """The keys of all rows of a collection, in no order."""
+
     def of_value(self, collection: int, value: bytes) -> Iterator[Row]:
         """The rows of a collection that say just this, in no order."""
 

@@ -107,6 +107,15 @@ class Database:
         """The first rows behind a key, in order of their keys."""
         return self._rows("collection = ? AND key > ? ORDER BY key LIMIT ?", collection, key, limit)
 
+    def keys(self, collection: int) -> Iterator[str]:
+        """The keys of all rows of a collection, in no order."""
+        query = "SELECT key FROM entry WHERE collection = ?"
+        with _explained(self.path):
+            for (key,) in self._connection.execute(query, (collection,)):
+                if type(key) is not str:
+                    raise CorruptionError(self.path, "entry", expected="a text", found=key)
+                yield key
+
     def of_value(self, collection: int, value: bytes) -> Iterator[Row]:
         """The rows of a collection that say just this, in no order."""
         return self._rows("collection = ? AND value = ?", collection, value.decode())

@@ -84,6 +84,10 @@ class Document:
         """All rows of a collection, in no order."""
         return iter(self._of(collection).values())
 
+    def keys(self, collection: int) -> Iterator[str]:
+        """The keys of all rows of a collection, in no order."""
+        return (key for key, _ in self._of(collection))
+
     def of_value(self, collection: int, value: bytes) -> Iterator[Row]:
         """The rows of a collection that say just this, in no order."""
         return (row for row in self._of(collection).values() if row.value == value)

@@ -144,6 +144,9 @@ class Outside(Protocol):
     def plain(self) -> Any:
         """An equal container of the type moto would have made, with all entries."""
 
+    def attributes(self) -> dict[str, Any] | None:
+        """What it has besides its entries that is state; None = nothing."""
+
     def written(
         self, key: StoreKey, *, deadline: float | None = None
     ) -> tuple[Collection, tuple[Row, ...], Mapping[Any, Any]]:

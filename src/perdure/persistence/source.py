@@ -64,6 +64,13 @@ class Source:
         below = () if self._base is None else self._base.of_key(collection, key)
         return _in_order(mine, (row for row in below if (row.key, row.sub) not in above))
 
+    def keys(self, collection: int) -> list[str]:
+        """The keys of all rows, in no order; of a collection without subs."""
+        above = self._above.get(collection, {})
+        mine = [row.key for row in above.values() if row.value is not None]
+        below = () if self._base is None else self._base.keys(collection)
+        return mine + [key for key in below if (key, "") not in above]
+
     def following(self, collection: int, key: str, limit: int) -> list[Row]:
         """The first rows behind a key, in order of their keys; of a collection without subs."""
         above = self._above.get(collection, {})

@@ -129,6 +129,8 @@ class Writer:
             CaptureError: Something reachable has no place in a state file.
             OutOfTimeError: The deadline has passed.
         """
+        if self.with_entries:
+            attributes = _completed(attributes, self.policy)
         buffer = io.BytesIO() if self.deadline is None else _Timed(self.deadline)
         pickler = pickle.Pickler(buffer, protocol=5)
         pickler.dispatch_table = _Reducers(self)
@@ -263,7 +265,8 @@ class _Reducers(dict[type, Reducer]):
         """A collection by its number; its rows are for files of their own."""
         collection, rows, rest = value.written(self.writer.key, deadline=self.writer.deadline)
         self.writer.collections[collection.number] = collection, rows
-        return wire.perdure_collection, tuple(collection), None, None, iter(rest.items())
+        arguments = tuple(collection)
+        return wire.perdure_collection, arguments, value.attributes(), None, iter(rest.items())
 
     def method(self, value: Any) -> Any:
         """A bound method; it must be on the closed list."""
@@ -330,15 +333,7 @@ class _Reducers(dict[type, Reducer]):
 
     def complete(self, pick: Callable[[Any], dict[str, Any]]) -> Callable[[Any], dict[str, Any]]:
         """What picks attributes, with collections as the containers they are to moto."""
-        is_collection = self.writer.policy.is_collection
-
-        def picked(value: Any) -> dict[str, Any]:
-            return {
-                name: held.plain() if is_collection(type(held)) else held
-                for name, held in pick(value).items()
-            }
-
-        return picked
+        return lambda value: _completed(pick(value), self.writer.policy)
 
     def many(self, cls: type, index: int, names: set[str]) -> Reducer:
         """Plain objects, of which a store may hold a hundred thousand.
@@ -403,6 +398,13 @@ class _Reducers(dict[type, Reducer]):
             return wire.perdure_shared, arguments
 
         return reduce
+
+
+def _completed(attributes: dict[str, Any], policy: Policy) -> dict[str, Any]:
+    return {
+        name: held.plain() if policy.is_collection(type(held)) else held
+        for name, held in attributes.items()
+    }
 
 
 def _plain(value: Any) -> tuple[Any, ...]:

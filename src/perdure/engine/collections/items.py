@@ -454,10 +454,9 @@ class Items(Tracked, dict[Any, Any]):
     def _order(self, key: Any, numbers: dict[Any, int]) -> tuple[int, int]:
         at = self.place_of(key)
         if at is not None:
-            known, suspect = self.disk.get(at), self.suspects.get(at)
-            is_moved = suspect is not None and suspect.is_moved
+            known = self.disk.get(at)
             part = self.parts.get(at[0]) if known is None else known.part
-            if part is not None and not is_moved:
+            if part is not None and not self.is_moved(at):
                 return 0, part
         return 1, numbers.get(key, -1)
 

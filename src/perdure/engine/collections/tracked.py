@@ -32,6 +32,8 @@ Rest = dict[tuple[Any, ...], Any]
 
 # Of a collection's number: two of one store do not meet, and JSON and SQLite hold it.
 NUMBER_BYTES = 6
+# The value of a row of an entry that stands in the graph.
+STANDS = b"null"
 # How many entries are looked at or committed before somebody looks at the clock, or waits.
 SLICE = 100
 # By store, what a checkpoint was published with.
@@ -92,6 +94,8 @@ class Tracked:
     """What is the same for all collections; a base of containers.  Needs the engine lock."""
 
     kind: str
+    # Whether an entry that stands in the graph has a row for its place among the others.
+    keeps_places = False
 
     number: int
     # The store that wrote it last: its rows are in that one's files.
@@ -105,6 +109,8 @@ class Tracked:
     sealed: dict[Place, Suspect]
     pinned: dict[Place, Suspect]
     disk: dict[Place, OnDisk]
+    # Of ``disk``, those whose rows say no more than where an entry of the graph stands.
+    standing: set[Place]
     # What ``source`` has and the live checkpoint has no more.
     gone: set[Place]
     parts: dict[str, int]
@@ -118,7 +124,7 @@ class Tracked:
         self.home, self.source = None, None
         self.unloaded = self.count = self.total = 0
         self.suspects, self.sealed, self.pinned = {}, {}, {}
-        self.disk, self.gone, self.parts = {}, set(), {}
+        self.disk, self.standing, self.gone, self.parts = {}, set(), set(), {}
         self.end = 0
         LIVING[self.number] = self
 
@@ -162,18 +168,28 @@ class Tracked:
 
     def found(self, row: Row) -> None:
         """A row came into memory."""
-        self.disk[row.key, row.sub] = OnDisk(row.part, row.place, row.digest)
-        self._keep_place(row)
+        self._know(row)
         self.unloaded -= 1
         if not self.unloaded:
             self.source, self.gone = None, set()
+
+    def is_moved(self, at: Place) -> bool:
+        """Whether an entry came, or came again, since the live checkpoint."""
+        now, then = self.suspects.get(at), self.sealed.get(at)
+        return (now is not None and now.is_moved) or (then is not None and then.is_moved)
 
     def is_new(self, row: Row) -> bool:
         """Whether a row of ``source`` was never in memory."""
         at = row.key, row.sub
         return at not in self.disk and at not in self.gone
 
-    def _keep_place(self, row: Row) -> None:
+    def _know(self, row: Row) -> None:
+        at = row.key, row.sub
+        self.disk[at] = OnDisk(row.part, row.place, row.digest)
+        if row.value == STANDS:
+            self.standing.add(at)
+        else:
+            self.standing.discard(at)
         if self.has_part(row):
             self.parts[row.key] = row.part
 
@@ -215,13 +231,17 @@ class Tracked:
                 # A key's rows stand where it came, though the first of them came later.
                 places.part_of(at[0])
             return None
+        value = None
         if at[0]:
             with suppress(Unfit):
                 value = self.encode(entry, suspect.keys)
-                part, place = places.of(at, None if suspect.is_moved else before)
-                return row_of(self.number, *at, part, place, value)
-        rest[suspect.keys] = entry
-        return None
+        if value is None:
+            rest[suspect.keys] = entry
+            if not at[0] or not self.keeps_places:
+                return None
+            value = STANDS
+        part, place = places.of(at, None if suspect.is_moved else before)
+        return row_of(self.number, *at, part, place, value)
 
     def giver(self) -> Places:
         """What gives rows their places, for one checkpoint."""
@@ -235,10 +255,10 @@ class Tracked:
     def commit_row(self, row: Row) -> None:
         """A checkpoint has this row."""
         if row.value is not None:
-            self.disk[row.key, row.sub] = OnDisk(row.part, row.place, row.digest)
-            self._keep_place(row)
+            self._know(row)
             return
         self.disk.pop((row.key, row.sub), None)
+        self.standing.discard((row.key, row.sub))
         if self.source is not None:
             self.gone.add((row.key, row.sub))
 
@@ -249,7 +269,7 @@ class Tracked:
         self.pinned = {
             at: suspect
             for at, suspect in {**self.pinned, **self.sealed}.items()
-            if at not in self.disk and self.entry(suspect.keys) is not None
+            if (at not in self.disk or at in self.standing) and self.entry(suspect.keys) is not None
         }
         self.sealed = {}
 
@@ -272,6 +292,10 @@ class Tracked:
             self.note(place, keys, is_moved=True)
 
     # ------------------------------------------------------------------ of each kind
+
+    def attributes(self) -> dict[str, Any] | None:
+        """What it has besides its entries that is state."""
+        return None
 
     def has_part(self, row: Row) -> bool:
         """Whether other rows of its key stand with it."""

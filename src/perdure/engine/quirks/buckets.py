@@ -19,6 +19,8 @@ prefixes with each page, passes over the keys that have none.
 
 from __future__ import annotations
 
+import functools
+import sys
 import weakref
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator
@@ -26,6 +28,8 @@ from itertools import islice
 from types import SimpleNamespace
 from typing import Any
 
+from perdure.engine.collections import objects
+from perdure.engine.collections.named import Named
 from perdure.engine.imports import after_import
 from perdure.engine.quirks.ordered import Ordered
 from perdure.engine.quirks.replaced import ByIdentity, Replaced
@@ -47,9 +51,16 @@ def _s3(module: Any) -> None:
         REPLACED.put(store, name, _reporting(vars(store)[name]))
     REPLACED.put(store, "setlist", _reporting(_set_list))
     for name in WHOLESALE:
-        REPLACED.put(store, name, _forgetting(getattr(dict, name)))
+        REPLACED.put(store, name, _forgetting(store, name))
+    REPLACED.put(module.FakeBucket, "__init__", functools.wraps(module.FakeBucket.__init__)(_init))
     for method in (_list_objects, _list_objects_v2, _list_object_versions):
         REPLACED.put(module.S3Backend, method.__name__[1:], method)
+
+
+def _init(bucket: Any, *arguments: Any, **named: Any) -> None:
+    REPLACED.original["__init__"](bucket, *arguments, **named)
+    # From the start: a child that saves it must not have to give it a number.
+    objects.adopt(bucket)
 
 
 def _set_list(store: Any, key: str, versions: Any) -> None:
@@ -64,7 +75,12 @@ def _set_list(store: Any, key: str, versions: Any) -> None:
         for version in before:
             if id(version) not in kept and hasattr(version, "dispose"):
                 version.dispose()
-    dict.__setitem__(store, key, versions)
+    # moto's own would put it behind the others.
+    super(_key_store(), store).__setitem__(key, versions)
+
+
+def _key_store() -> Any:
+    return sys.modules["moto.s3.utils"]._VersionedKeyStore
 
 
 # ------------------------------------------------------------------- the order
@@ -75,29 +91,35 @@ def order_of(store: Any) -> list[str]:
     order: Ordered | None = _ORDERS.get(store)
     if order is None:
         living = weakref.ref(store)
-        order = Ordered(lambda: dict.__iter__(living() or {}))
+        order = Ordered(lambda: _names(living()))
         _ORDERS.put(store, order)
     return order.in_order()
+
+
+def _names(store: Any) -> Iterator[str]:
+    if store is None:
+        return iter(())
+    return store.names() if isinstance(store, Named) else dict.__iter__(store)
 
 
 def _reporting(method: Callable[..., Any]) -> Callable[..., Any]:
     def changed(store: Any, key: str, *arguments: Any) -> Any:
         order = _ORDERS.get(store)
-        was_there = dict.__contains__(store, key)
+        was_there = key in store
         try:
             return method(store, key, *arguments)
         finally:
-            is_there = dict.__contains__(store, key)
+            is_there = key in store
             if order is not None and was_there != is_there:
                 (order.came if is_there else order.went)(key)
 
     return changed
 
 
-def _forgetting(method: Callable[..., Any]) -> Callable[..., Any]:
+def _forgetting(cls: Any, name: str) -> Callable[..., Any]:
     def changed(store: Any, *arguments: Any, **named: Any) -> Any:
         _ORDERS.drop(store)
-        return method(store, *arguments, **named)
+        return getattr(super(cls, store), name)(*arguments, **named)
 
     return changed
 

@@ -29,7 +29,7 @@ from types import SimpleNamespace
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from perdure.engine.collections import records
+from perdure.engine.collections import parameters, records
 from perdure.engine.collections.records import Records
 from perdure.engine.imports import after_import
 from perdure.engine.quirks.ordered import Ordered
@@ -174,7 +174,7 @@ class _Numbered:
     """The keys of a dict, with the number of each in the order in which they were put."""
 
     def __init__(self, names: Any) -> None:
-        self.numbers: dict[str, int] = {name: n for n, name in enumerate(dict.__iter__(names))}
+        self.numbers: dict[str, int] = {name: n for n, name in enumerate(names)}
         self.next_number = len(self.numbers)
         self.order = Ordered(lambda: self.numbers)
         self.last = _last_of(names)
@@ -217,14 +217,24 @@ def _last_of(names: Any) -> tuple[str | None, Any]:
 def _ssm(module: Any) -> None:
     REPLACED.put(module.ParameterDict, "get_keys_beginning_with", _get_keys_beginning_with)
     for name in ("pop", "__delitem__"):
-        REPLACED.put(module.ParameterDict, name, _removing(getattr(dict, name)))
+        REPLACED.put(module.ParameterDict, name, _removing(module.ParameterDict, name))
+    backend = module.SimpleSystemManagerBackend
+    make = backend.__init__
+
+    @wraps(make)
+    def init(store: Any, *arguments: Any, **named: Any) -> None:
+        make(store, *arguments, **named)
+        # From the start: a child that saves it must not have to give it a number.
+        parameters.adopt(store.__dict__)
+
+    backend.__init__ = init
 
 
-def _removing(method: Callable[..., Any]) -> Callable[..., Any]:
+def _removing(cls: type, method: str) -> Callable[..., Any]:
     def removed(names: Any, name: str, *arguments: Any) -> Any:
         numbered: _Numbered | None = _NUMBERED.get(names)
         is_known = numbered is not None and numbered.follow(names)
-        found = method(names, name, *arguments)
+        found = getattr(super(cls, names), method)(name, *arguments)
         if numbered is None:
             return found
         if not is_known:
