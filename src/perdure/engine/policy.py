@@ -22,7 +22,7 @@ from moto.core.base_backend import AccountSpecificBackend, BackendDict, BaseBack
 
 from perdure import __version__
 from perdure.engine import outward, special
-from perdure.engine.collections import items, messages, objects, parameters, records
+from perdure.engine.collections import events, items, messages, objects, parameters, records
 from perdure.engine.collections.tracked import Tracked
 from perdure.engine.quirks import executions, queues, timers
 from perdure.engine.stores import NEVER_STATE, STORES, import_table, module_of, table_of
@@ -80,6 +80,7 @@ WITHOUT_THREADS: dict[tuple[str, str], Callable[[Any], dict[str, Any]]] = {
 BEHIND: dict[tuple[str, str], Callable[[Any], dict[str, Any]]] = {
     ("moto.sqs.models", "Queue"): queues.recorded,
     ("moto.s3.models", "FakeBucket"): objects.recorded,
+    ("moto.logs.models", "LogStream"): events.recorded,
     ("moto.kinesis.models", "Shard"): records.recorded,
     ("moto.kinesis.models", "Stream"): records.recorded_stream,
     ("moto.dynamodb.models.table", "Table"): items.recorded,
@@ -94,18 +95,24 @@ COLLECTIONS: dict[str, Callable[[], type]] = {
     records.Records.kind: lambda: records.Records,
     objects.KIND: objects.objects_class,
     parameters.KIND: parameters.parameters_class,
+    events.Events.kind: lambda: events.Events,
+    events.Datapoints.kind: lambda: events.Datapoints,
 }
 ADOPTS: dict[Callable[[Any], dict[str, Any]], Callable[[Any], object]] = {
     items.recorded: items.adopt,
     queues.recorded: messages.adopt,
     records.recorded: records.adopt,
     objects.recorded: objects.adopt,
+    events.recorded: events.adopt,
 }
 HOLDERS: dict[tuple[str, str], Callable[[Any], object]] = {
     name: ADOPTS[row] for name, row in BEHIND.items() if row in ADOPTS
 }
 # Stores that hold some themselves, by module.
-STORE_HOLDERS: dict[str, Callable[[dict[str, Any]], object]] = {"ssm": parameters.adopt}
+STORE_HOLDERS: dict[str, Callable[[dict[str, Any]], object]] = {
+    "ssm": parameters.adopt,
+    "cloudwatch": events.adopt_datapoints,
+}
 # Classes that moto derives from its stores' base, of objects that are none.
 NO_STORES = {("moto.servicecatalogappregistry.models", "AssociatedResource")}
 # Attributes of stores that are no state: each is what a fresh store has.

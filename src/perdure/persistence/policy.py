@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 import datetime as dt
 import decimal
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 from perdure.persistence.entries import Collection, Row
@@ -129,7 +129,7 @@ class Policy(Protocol):
         """Whether objects of exactly this class are ``Outside``."""
 
     def collection_class(self, kind: str) -> type:
-        """The class of collections of that kind, a ``dict``; else ``LookupError``."""
+        """The class of collections of that kind; else ``LookupError``."""
 
     def bind_collection(self, value: Any, collection: Collection, state: StateFile) -> None:
         """Tell a collection that just got its class where its rows are."""
@@ -144,8 +144,8 @@ class Outside(Protocol):
     def plain(self) -> Any:
         """An equal container of the type moto would have made, with all entries."""
 
-    def attributes(self) -> dict[str, Any] | None:
-        """What it has besides its entries that is state; None = nothing."""
+    def in_graph(self, rest: Any) -> tuple[dict[str, Any] | None, Iterator[Any] | None]:
+        """What the graph has of it: attributes, and by key the entries ``written`` left."""
 
     def written(
         self, key: StoreKey, *, deadline: float | None = None

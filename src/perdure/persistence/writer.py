@@ -265,8 +265,8 @@ class _Reducers(dict[type, Reducer]):
         """A collection by its number; its rows are for files of their own."""
         collection, rows, rest = value.written(self.writer.key, deadline=self.writer.deadline)
         self.writer.collections[collection.number] = collection, rows
-        arguments = tuple(collection)
-        return wire.perdure_collection, arguments, value.attributes(), None, iter(rest.items())
+        attributes, entries = value.in_graph(rest)
+        return wire.perdure_collection, tuple(collection), attributes, None, entries
 
     def method(self, value: Any) -> Any:
         """A bound method; it must be on the closed list."""

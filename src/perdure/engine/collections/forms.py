@@ -39,6 +39,7 @@ WORD = "!"
 _LOCK = type(threading.Lock())
 _FILE = tempfile.SpooledTemporaryFile
 _NOTHING = object()
+_SCALARS = frozenset({str, int, float, bool, type(None)})
 
 
 class Forms:
@@ -109,10 +110,12 @@ class Forms:
     def _main_living(self, form: Any) -> Any:
         if type(form) is not dict:
             raise TypeError(f"a {type(form).__name__} where an object is expected")
+        if form.get(WORD) in self._parts:
+            return self.living(form)
         # All of it first: moto's objects are not made to be dropped half-made.
         attributes = self._attributes(form)
         made: Any = object.__new__(self._class)
-        made.__dict__.update(attributes)
+        made.__dict__ = attributes
         return made
 
     def _attributes(self, form: dict[str, Any]) -> dict[str, Any]:
@@ -120,10 +123,13 @@ class Forms:
             return {name: self.living(held) for name, held in form["of"].items()}
         if WORD in form:
             raise ValueError(f"a {form[WORD]!r} where an object is expected")
-        attributes = {
-            name: self.living(form[name]) if name in form else self._fresh(name)
-            for name in self._names
-        }
+        attributes = {}
+        for name in self._names:
+            if name in form:
+                held = form[name]
+                attributes[name] = held if type(held) in _SCALARS else self.living(held)
+            else:
+                attributes[name] = self._fresh(name)
         for name, held in form.items():
             if name not in attributes:
                 attributes[name] = self.living(held)
@@ -141,18 +147,24 @@ class Forms:
 
     def living(self, form: Any) -> Any:
         """What has this form."""
-        if type(form) is list:
-            return [self.living(part) for part in form]
-        if type(form) is not dict:
+        kind = type(form)
+        if kind is list:
+            return [part if type(part) in _SCALARS else self.living(part) for part in form]
+        if kind is not dict:
             return form
         if WORD not in form:
             return {name: self.living(held) for name, held in form.items()}
         word = form[WORD]
-        if word in _LIVING:
-            return _LIVING[word](self, form)
-        attributes = {name: self.living(held) for name, held in form.items() if name != WORD}
+        make = _LIVING.get(word)
+        if make is not None:
+            return make(self, form)
+        attributes = {
+            name: held if type(held) in _SCALARS else self.living(held)
+            for name, held in form.items()
+        }
+        del attributes[WORD]
         made: Any = object.__new__(self._classes[word])
-        made.__dict__.update(attributes)
+        made.__dict__ = attributes
         return made
 
 
@@ -168,7 +180,7 @@ class _Writing:
         """The form of an object of the class rows are about."""
         forms = self.forms
         if type(value) is not forms._class:
-            raise Unfit
+            return self._part(value)
         self._meet(value)
         attributes = value.__dict__
         names = list(attributes)
@@ -201,7 +213,10 @@ class _Writing:
             return _text(value)
         if kind in _FORMS:
             return _FORMS[kind](self, value)
-        word = self.forms._words.get(kind)
+        return self._part(value)
+
+    def _part(self, value: Any) -> Any:
+        word = self.forms._words.get(type(value))
         if word is None:
             raise Unfit
         if word not in self.forms._values:

@@ -8,12 +8,13 @@ moto keeps ``ParameterDict[name]``, a list of versions, which is what a row has:
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from perdure.engine.collections.forms import Forms
 from perdure.engine.collections.named import Named, OfDefaultDict
-from perdure.engine.collections.tracked import Tracked
+from perdure.engine.collections.tracked import Rest, Tracked
 from perdure.persistence.entries import Collection
 from perdure.persistence.keys import StoreKey
 from perdure.persistence.source import Source
@@ -72,7 +73,11 @@ def parameters_class() -> type:
         def name(self) -> str:
             return "parameters"
 
+        def in_graph(self, rest: Rest) -> tuple[dict[str, Any], Iterator[Any]]:
+            return self.attributes(), iter(rest.items())
+
         def attributes(self) -> dict[str, Any]:
+            """What moto has noted in it."""
             return {n: held for n, held in self.__dict__.items() if n not in _OWN}
 
         def bare(self) -> Any:

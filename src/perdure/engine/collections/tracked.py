@@ -34,7 +34,7 @@ Rest = dict[tuple[Any, ...], Any]
 NUMBER_BYTES = 6
 # The value of a row of an entry that stands in the graph.
 STANDS = b"null"
-# How many entries are looked at or committed before somebody looks at the clock, or waits.
+# How many entries are looked at, or committed, before somebody looks at the clock, or waits.
 SLICE = 100
 # By store, what a checkpoint was published with.
 Written = Mapping[StoreKey, tuple[Iterable[Collection], Iterable[Row]]]
@@ -94,6 +94,8 @@ class Tracked:
     """What is the same for all collections; a base of containers.  Needs the engine lock."""
 
     kind: str
+    # How many entries are written before somebody looks at the clock.
+    slice = SLICE
     # Whether an entry that stands in the graph has a row for its place among the others.
     keeps_places = False
 
@@ -103,7 +105,7 @@ class Tracked:
     source: Source | None
     # How many rows ``source`` has that are not in memory.
     unloaded: int
-    count: int
+    size: int
     total: int
     suspects: dict[Place, Suspect]
     sealed: dict[Place, Suspect]
@@ -122,7 +124,7 @@ class Tracked:
         # A child that captures may give one, too, which its parent never hears of.
         self.number = chance(NUMBER_BYTES)
         self.home, self.source = None, None
-        self.unloaded = self.count = self.total = 0
+        self.unloaded = self.size = self.total = 0
         self.suspects, self.sealed, self.pinned = {}, {}, {}
         self.disk, self.standing, self.gone, self.parts = {}, set(), set(), {}
         self.end = 0
@@ -132,8 +134,9 @@ class Tracked:
         """Be a collection whose rows are on disk."""
         self.begin()
         del LIVING[self.number]
-        self.number, self.home, self.source = collection.number, home, source
-        self.count, self.total = collection.size, collection.total
+        self.number, self.home = collection.number, home
+        self.source = source if collection.size else None
+        self.size, self.total = collection.size, collection.total
         self.unloaded, self.end = collection.size, collection.end
         LIVING[self.number] = self
 
@@ -204,10 +207,10 @@ class Tracked:
         rows: list[Row] = []
         rest: Rest = {}
         places = self.giver()
-        count, total = self.count, self.total
+        count, total = self.size, self.total
         looked_at = {**self.pinned, **self.suspects}
         for count_seen, (at, suspect) in enumerate(looked_at.items()):
-            if deadline is not None and not count_seen % SLICE and perf_counter() > deadline:
+            if deadline is not None and not count_seen % self.slice and perf_counter() > deadline:
                 raise OutOfTimeError
             before = self.disk.get(at)
             row = self._row(at, suspect, before, places, rest)
@@ -265,7 +268,7 @@ class Tracked:
     def commit(self, collection: Collection, home: StoreKey) -> None:
         """A checkpoint has what was sealed, and its rows are committed."""
         self.home, self.end = home, collection.end
-        self.count, self.total = collection.size, collection.total
+        self.size, self.total = collection.size, collection.total
         self.pinned = {
             at: suspect
             for at, suspect in {**self.pinned, **self.sealed}.items()
@@ -293,9 +296,9 @@ class Tracked:
 
     # ------------------------------------------------------------------ of each kind
 
-    def attributes(self) -> dict[str, Any] | None:
-        """What it has besides its entries that is state."""
-        return None
+    def in_graph(self, rest: Rest) -> tuple[dict[str, Any] | None, Iterator[Any] | None]:
+        """What the graph has of it: attributes, and entries by their keys."""
+        return None, iter(rest.items())
 
     def has_part(self, row: Row) -> bool:
         """Whether other rows of its key stand with it."""

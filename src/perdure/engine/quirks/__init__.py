@@ -12,6 +12,7 @@ timers      SWF timers go on after a restart
 copies      a KMS key and its replicas share what moto lets them share
 order       sets whose order reaches an answer keep it
 displays    the same, for sets that are written as displays
+adopting    what grows without bound becomes a collection when it is made
 bodies      large bodies of S3's objects lie in blobs
 beside      what moto keeps beside its model becomes part of it
 mails       a sent mail keeps its time, and text and HTML apart
@@ -29,6 +30,7 @@ from __future__ import annotations
 
 from perdure.engine import doors, imports, outward, pins
 from perdure.engine.quirks import (
+    adopting,
     beside,
     bodies,
     buckets,
@@ -64,7 +66,7 @@ def install() -> None:
         *(identity, names, tracking, paging, queues, polling, threads),
         # As reads goes around buckets.
         *(executions, jobs, beside, copies, displays, mails, order, buckets, reads, stacks, speed),
-        *(tables, transactions, lookups, bodies),
+        *(tables, transactions, lookups, bodies, adopting),
     ):
         quirk.install()
     outward.install()

@@ -19,7 +19,6 @@ prefixes with each page, passes over the keys that have none.
 
 from __future__ import annotations
 
-import functools
 import sys
 import weakref
 from bisect import bisect_left, bisect_right
@@ -28,7 +27,6 @@ from itertools import islice
 from types import SimpleNamespace
 from typing import Any
 
-from perdure.engine.collections import objects
 from perdure.engine.collections.named import Named
 from perdure.engine.imports import after_import
 from perdure.engine.quirks.ordered import Ordered
@@ -52,15 +50,8 @@ def _s3(module: Any) -> None:
     REPLACED.put(store, "setlist", _reporting(_set_list))
     for name in WHOLESALE:
         REPLACED.put(store, name, _forgetting(store, name))
-    REPLACED.put(module.FakeBucket, "__init__", functools.wraps(module.FakeBucket.__init__)(_init))
     for method in (_list_objects, _list_objects_v2, _list_object_versions):
         REPLACED.put(module.S3Backend, method.__name__[1:], method)
-
-
-def _init(bucket: Any, *arguments: Any, **named: Any) -> None:
-    REPLACED.original["__init__"](bucket, *arguments, **named)
-    # From the start: a child that saves it must not have to give it a number.
-    objects.adopt(bucket)
 
 
 def _set_list(store: Any, key: str, versions: Any) -> None:

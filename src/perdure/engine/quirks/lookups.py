@@ -29,7 +29,7 @@ from types import SimpleNamespace
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from perdure.engine.collections import parameters, records
+from perdure.engine.collections import records
 from perdure.engine.collections.records import Records
 from perdure.engine.imports import after_import
 from perdure.engine.quirks.ordered import Ordered
@@ -130,9 +130,9 @@ def _logs(module: Any) -> None:
 
 
 def _update(stream: Any) -> None:
-    events = _in_order(stream)
-    stream.first_event_timestamp = events[0].timestamp if events else None
-    stream.last_event_timestamp = events[-1].timestamp if events else None
+    ordered = _in_order(stream)
+    stream.first_event_timestamp = ordered[0].timestamp if ordered else None
+    stream.last_event_timestamp = ordered[-1].timestamp if ordered else None
 
 
 def _get_log_events(  # noqa: PLR0917 - as moto has it
@@ -218,16 +218,6 @@ def _ssm(module: Any) -> None:
     REPLACED.put(module.ParameterDict, "get_keys_beginning_with", _get_keys_beginning_with)
     for name in ("pop", "__delitem__"):
         REPLACED.put(module.ParameterDict, name, _removing(module.ParameterDict, name))
-    backend = module.SimpleSystemManagerBackend
-    make = backend.__init__
-
-    @wraps(make)
-    def init(store: Any, *arguments: Any, **named: Any) -> None:
-        make(store, *arguments, **named)
-        # From the start: a child that saves it must not have to give it a number.
-        parameters.adopt(store.__dict__)
-
-    backend.__init__ = init
 
 
 def _removing(cls: type, method: str) -> Callable[..., Any]:

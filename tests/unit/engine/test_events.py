@@ -1,0 +1,385 @@
+"""Events and datapoints that come and go between memory and disk are those that never did."""
+
+from __future__ import annotations
+
+import copy
+import json
+import pickle
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from tests.coverage.memory_disk import Disk
+from tests.unit.engine import test_lookups
+from tests.unit.engine.both_ways import Script, compare
+from tests.unit.engine.conftest import key
+from tests.unit.engine.restarts import Restarts, check_rows
+from tests.unit.engine.test_recording import form_call
+
+from perdure.engine.collections import events, sequence
+from perdure.engine.collections.events import Datapoints, Events
+from perdure.engine.collections.tracked import reading
+from perdure.engine.core import Engine
+from perdure.errors import LoadError
+from perdure.persistence.entries import row_of
+
+LOGS, CLOUDWATCH = key("logs"), key("cloudwatch")
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks of four, so that few entries make many."""
+    monkeypatch.setattr(sequence, "BLOCK", 4)
+    monkeypatch.setattr(events, "BLOCK", 4)
+
+
+class RestartedEvents(test_lookups.Events):
+    """Random calls of Logs with restarts between them."""
+
+    def __init__(self, script: Script, moto: Any, restarts: Restarts) -> None:
+        super().__init__(script, moto)
+        self.restarts = restarts
+
+    def call(self, operation: str, **parameters: Any) -> Any:
+        self.restarts.happen()
+        return super().call(operation, **parameters)
+
+    def settle(self) -> None:
+        """Note all that is there."""
+        (group,) = self.moto.store("logs").groups.values()
+        (stream,) = group.streams.values()
+        self.script.note([list(vars(event).items()) for event in stream.events])
+
+
+class RestartedDatapoints:
+    """Random calls of CloudWatch with restarts between them."""
+
+    def __init__(self, script: Script, moto: Any, restarts: Restarts) -> None:
+        self.script, self.moto, self.restarts = script, moto, restarts
+        self.pick = script.choose
+
+    def call(self, operation: str, **parameters: str) -> None:
+        self.restarts.happen()
+        self.script.call(form_call("cloudwatch", operation, **parameters))
+
+    def run(self) -> None:
+        steps = [self.put] * 5 + [self.put_set, self.put_values, self.statistics, self.list]
+        for _ in range(80):
+            self.pick.choice(steps)("MetricData.member.1.{}".format)
+
+    def named(self, name: Callable[[str], str]) -> dict[str, str]:
+        given = {"Namespace": "app", name("MetricName"): self.pick.choice("ab")}
+        if self.pick.random() < 0.5:
+            given[name("Dimensions.member.1.Name")] = "host"
+            given[name("Dimensions.member.1.Value")] = self.pick.choice("xy")
+        if self.pick.random() < 0.5:
+            given[name("Timestamp")] = "2026-09-21T14:13:20Z"
+        return given
+
+    def put(self, name: Callable[[str], str]) -> None:
+        self.call("PutMetricData", **self.named(name), **{name("Value"): "1.5"})
+
+    def put_set(self, name: Callable[[str], str]) -> None:
+        stats = {"Sum": "3", "Minimum": "1", "Maximum": "2", "SampleCount": "2"}
+        values = {name(f"StatisticValues.{part}"): value for part, value in stats.items()}
+        self.call("PutMetricData", **self.named(name), **values)
+
+    def put_values(self, name: Callable[[str], str]) -> None:
+        values = {name(f"Values.member.{n}"): str(n) for n in range(1, 4)}
+        self.call("PutMetricData", **self.named(name), **values)
+
+    def statistics(self, _: Callable[[str], str]) -> None:
+        self.call(
+            "GetMetricStatistics",
+            Namespace="app",
+            MetricName="a",
+            Period="60",
+            StartTime="2026-09-21T00:00:00Z",
+            EndTime="2026-09-22T00:00:00Z",
+            **{"Statistics.member.1": "Sum", "Statistics.member.2": "SampleCount"},
+        )
+
+    def list(self, _: Callable[[str], str]) -> None:
+        self.call("ListMetrics", Namespace="app")
+
+    def settle(self) -> None:
+        """Note all that is there."""
+        held = self.moto.store("cloudwatch").metric_data
+        self.script.note([repr(self.seen(datapoint)) for datapoint in held])
+
+    def seen(self, datapoint: Any) -> Any:
+        found = dict(vars(datapoint))
+        found["dimensions"] = [vars(each) for each in datapoint.dimensions]
+        return type(datapoint).__name__, list(found.items())
+
+
+@pytest.mark.parametrize("kind", [RestartedEvents, RestartedDatapoints])
+@pytest.mark.parametrize("seed", range(10))
+def test_restarts_change_nothing(
+    engine: Engine, disk: Disk, moto: Any, kind: Any, seed: int
+) -> None:
+    """Answers, order and state are those of a server that never stopped."""
+    restarts = Restarts(disk, seed)
+
+    def script(running: Script) -> None:
+        disk.clear()
+        restarted = kind(running, moto, restarts)
+        restarted.run()
+        restarted.settle()
+
+    compare(engine, restarts.off, script, [], seed=seed)
+    assert restarts.done >= {"restart", "fail", "save"}
+    check_rows(disk)
+    assert any(disk.rows.values())
+
+
+class Bench:
+    """A log stream, and what a checkpoint would write of it."""
+
+    def __init__(self, disk: Disk, moto: Any) -> None:
+        self.disk, self.moto = disk, moto
+        store = moto.store("logs")
+        store.create_log_group("g", {})
+        store.create_log_stream("g", "s")
+
+    @property
+    def stream(self) -> Any:
+        return self.moto.store("logs").groups["g"].streams["s"]
+
+    @property
+    def held(self) -> Any:
+        held = self.stream.events
+        assert type(held) is Events
+        return held
+
+    def put(self, *messages: str) -> None:
+        self.stream.put_log_events([{"timestamp": 1, "message": m} for m in messages])
+
+    def put_many(self, count: int) -> None:
+        self.put(*map(str, range(count)))
+
+    def restart(self) -> None:
+        self.disk.save()
+        check_rows(self.disk)
+        self.disk.restart()
+
+    def written(self) -> list[int]:
+        """The blocks that a checkpoint would write."""
+        return [int(row.key) for row in self.held.written(LOGS)[1]]
+
+    def messages(self) -> list[str]:
+        return [event.message for event in self.stream.events]
+
+
+@pytest.fixture
+def bench(disk: Disk, moto: Any) -> Bench:
+    """A stream without events."""
+    return Bench(disk, moto)
+
+
+def test_a_short_list_stands_in_the_graph(bench: Bench) -> None:
+    """Until it has the entries of a block."""
+    bench.put_many(3)
+    bench.restart()
+    assert type(bench.stream.events) is list
+    assert not bench.disk.rows[LOGS]
+
+    bench.put("3")
+    assert type(bench.stream.events) is Events
+    bench.restart()
+    assert len(bench.disk.rows[LOGS]) == 1
+    assert bench.messages() == ["0", "1", "2", "3"]
+
+
+def test_to_put_brings_the_last_block_at_most(bench: Bench) -> None:
+    """And a checkpoint writes that one and those behind it."""
+    bench.put_many(10)
+    bench.restart()
+    assert len(bench.held) == 10
+    assert list.__len__(bench.held) == 0
+
+    bench.put("10", "11", "12")
+    assert (len(bench.held), bench.held.first) == (13, 8)
+    assert bench.written() == [2, 3]
+    bench.restart()
+    bench.put_many(3)
+    bench.restart()
+    bench.put("16")
+    assert (bench.held.first, bench.written()) == (16, [4])
+    assert bench.messages() == [str(n) for n in range(13)] + ["0", "1", "2", "16"]
+
+
+def test_a_read_makes_no_block_suspect(bench: Bench) -> None:
+    """Anything else does, and a digest tells that nothing changed."""
+    bench.put_many(10)
+    bench.restart()
+    with reading():
+        assert len(bench.messages()) == 10
+    assert bench.held.suspects == {}
+    bench.messages()
+    assert len(bench.held.suspects) == 3
+    assert bench.written() == []
+    bench.held[5].message = "other"
+    assert bench.written() == [1]
+
+
+def test_people_read_what_was_put(bench: Bench) -> None:
+    """Objects with moto's names."""
+    bench.put("h\u00e4llo", *"123")
+    bench.restart()
+
+    (row,) = bench.disk.rows[LOGS].values()
+    first = json.loads(row.value or b"")[0]
+    assert {**first, "ingestion_time": 0, "event_id": 0} == {
+        "ingestion_time": 0,
+        "timestamp": 1,
+        "message": "h\u00e4llo",
+        "event_id": 0,
+    }
+    state, _ = bench.disk.fetch(LOGS)
+    assert [each.name for each in state.graph.collections] == ["g s"]
+
+
+def test_fresh_entries_have_these_attributes(moto: Any) -> None:
+    """A moto that makes them otherwise is seen."""
+    from moto.cloudwatch.models import MetricDatum
+    from moto.logs.models import LogEvent
+
+    assert list(vars(LogEvent(1, {"timestamp": 1, "message": ""}))) == Events.forms._names
+    assert list(vars(MetricDatum("n", "m", 1.0, [], None))) == Datapoints.forms._names
+
+
+@pytest.mark.parametrize("place", [0, 4, 9])
+def test_what_no_row_can_say_stands_in_the_graph(bench: Bench, place: int) -> None:
+    """Its block does, in its place; to append to it is no other than to any."""
+    bench.put_many(10)
+    bench.held[place].message = "\ud800"
+    before = bench.messages()
+    bench.restart()
+    assert len(bench.disk.rows[LOGS]) == 2
+    assert len(bench.held) == 10
+    bench.put("10")
+    bench.restart()
+    bench.put("11")
+    assert bench.messages() == [*before, "10", "11"]
+    bench.restart()
+    assert bench.messages() == [*before, "10", "11"]
+    bench.held[place].message = "fit"
+    bench.restart()
+    assert len(bench.disk.rows[LOGS]) == 3
+
+
+@pytest.mark.parametrize("value", [b"{}", b"[1]", b"[]", b'[{"timestamp": 1}]', None])
+@pytest.mark.parametrize("use", [Bench.messages, lambda bench: bench.put("x")])
+def test_a_row_that_is_wrong_is_refused(bench: Bench, value: bytes | None, use: Any) -> None:
+    """Or one that is missing: with the store, the block and why."""
+    bench.put_many(6)
+    bench.disk.save()
+    at = next(at for at in bench.disk.rows[LOGS] if int(at[1]) == 1)
+    row = bench.disk.rows[LOGS].pop(at)
+    if value is not None:
+        made = row_of(row.collection, row.key, row.sub, row.part, row.place, value)
+        bench.disk.rows[LOGS][at] = made
+    bench.disk.restart()
+
+    with pytest.raises(LoadError, match=r"entry 00000001|block 1|entries"):
+        use(bench)
+
+
+def an_event(message: str) -> Any:
+    from moto.logs.models import LogEvent
+
+    return LogEvent(1, {"timestamp": 1, "message": message})
+
+
+class AsList:
+    """The same done to a stream's events and to a list of their messages."""
+
+    def __init__(self, bench: Bench, seed: int) -> None:
+        self.bench, self.pick = bench, random.Random(seed)
+        bench.put_many(9)
+        self.plain = bench.messages()
+        self.name = ""
+
+    def run(self) -> None:
+        steps = [self.bench.restart, self.bench.disk.save, self.insert, self.pop, self.sort]
+        steps += [self.reverse, self.cut, self.set, self.extend, self.append, self.look]
+        steps += [self.walk, self.join, self.copy]
+        for number in range(60):
+            self.name = str(number)
+            self.place = self.pick.randrange(len(self.plain)) if self.plain else 0
+            self.pick.choice(steps)()
+            assert len(self.held) == len(self.plain)
+            assert bool(self.held) == bool(self.plain)
+        assert self.bench.messages() == self.plain
+
+    @property
+    def held(self) -> Any:
+        return self.bench.stream.events
+
+    def insert(self) -> None:
+        self.held.insert(self.place, an_event(self.name))
+        self.plain.insert(self.place, self.name)
+
+    def pop(self) -> None:
+        if self.plain:
+            assert self.held.pop().message == self.plain.pop()
+
+    def sort(self) -> None:
+        self.held.sort(key=lambda event: event.message)
+        self.plain.sort()
+
+    def reverse(self) -> None:
+        self.held.reverse()
+        self.plain.reverse()
+
+    def cut(self) -> None:
+        del self.held[self.place : self.place + 2]
+        del self.plain[self.place : self.place + 2]
+
+    def set(self) -> None:
+        if self.plain:
+            self.held[self.place] = an_event(self.name)
+            self.plain[self.place] = self.name
+
+    def extend(self) -> None:
+        self.bench.stream.events += [an_event(self.name), an_event(self.name)]
+        self.plain += [self.name, self.name]
+
+    def append(self) -> None:
+        self.held.append(an_event(self.name))
+        self.plain.append(self.name)
+
+    def look(self) -> None:
+        if self.plain:
+            held, found = self.held, self.held[self.place]
+            assert found.message == self.plain[self.place]
+            assert (held.index(found), held.count(found)) == (self.place, 1)
+            assert found in held
+
+    def walk(self) -> None:
+        assert [event.message for event in reversed(self.held)] == self.plain[::-1]
+        assert [event.message for event in self.held[self.place :]] == self.plain[self.place :]
+        assert [event.message for event in self.held.copy()] == self.plain
+
+    def join(self) -> None:
+        more = [an_event("+")]
+        assert [event.message for event in self.held + more] == [*self.plain, "+"]
+        assert [event.message for event in more + self.held] == ["+", *self.plain]
+        assert [event.message for event in self.held * 2] == self.plain * 2
+
+    def copy(self) -> None:
+        held = self.held
+        assert type(copy.deepcopy(held)) is list
+        assert type(pickle.loads(pickle.dumps(held))) is list
+        assert held == list(held)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_it_is_a_list(bench: Bench, seed: int) -> None:
+    """Whatever is done to it, with restarts between."""
+    AsList(bench, seed).run()
+    bench.held.clear()
+    bench.restart()
+    assert bench.messages() == []
