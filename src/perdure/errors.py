@@ -143,6 +143,17 @@ class RecordingError(PerdureError):
         self.path, self.reason = path, reason
 
 
+class CertificateError(PerdureError):
+    """No certificate could be made, which the port answers TLS with."""
+
+    exit_code = 18
+    hint = "name one of your own with CUSTOM_SSL_CERT_PATH, or see what `cryptography` lacks"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"no TLS certificate could be made: {reason}")
+        self.reason = reason
+
+
 class StartError(PerdureError):
     """A detached server ended before it was ready; exits with the server's own code."""
 

@@ -27,6 +27,7 @@ from perdure.cli.options import (
 )
 from perdure.config import Config
 from perdure.errors import AlreadyRunningError, StartError, TimeoutExpiredError
+from perdure.gateway import tls
 from perdure.runfile import RunRecord
 
 READY_WITHIN_S = 60.0
@@ -75,9 +76,11 @@ def start(
         return
     output.say(where_state_goes(chosen.state_dir))
     sys.stdout.flush()
+    # Before what takes longest to import: one that is missing is made meanwhile.
+    tls_context = tls.begin(chosen)
     from perdure.gateway.server import serve
 
-    serve(chosen)
+    serve(chosen, tls_context)
 
 
 def where_state_goes(state_dir: Path | None) -> str:

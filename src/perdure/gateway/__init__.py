@@ -2,6 +2,8 @@
 
 server      opens the port, handles signals, owns the process
 app         the ASGI application: internal routes or an AWS call
+switch      which protocol a connection speaks: http1, http2, tls under both
+tls         what it is encrypted with; certificate makes one
 wire        bytes of a request: bodies, aws-chunked, CORS
 classify    which service, operation, account and region a request means
 pipeline    runs calls one at a time, parks polls, answers errors

@@ -16,6 +16,7 @@ import logging
 import os
 import signal
 import socket
+import ssl
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
@@ -39,7 +40,6 @@ from perdure.gateway.internal import Internal
 from perdure.gateway.lifecycle import Lifecycle
 from perdure.gateway.pipeline import Pipeline
 from perdure.gateway.switch import Switch
-from perdure.gateway.tls import context as tls_context
 
 log = logging.getLogger("perdure")
 
@@ -50,8 +50,12 @@ KEEP_ALIVE_SECONDS = 65  # longer than the clients', so that they close first
 BACKLOG = 1024
 
 
-def serve(config: Config) -> None:
+def serve(config: Config, tls_context: Callable[[], ssl.SSLContext]) -> None:
     """Serve until a signal.
+
+    Args:
+        config: What was chosen.
+        tls_context: What ``tls.begin`` gave.
 
     Raises:
         PerdureError: The state directory or an address cannot be used.
@@ -72,7 +76,8 @@ def serve(config: Config) -> None:
         lifecycle.open()
         hooks.set_address(Address(*sockets[0].getsockname()[:2]))
         hooks.is_first_boot = not lifecycle.has_state
-        server = Server(config, engine, lifecycle, sockets, hooks)
+        # Kept now, behind the state directory's lock.
+        server = Server(config, engine, lifecycle, sockets, hooks, tls=tls_context())
         try:
             with asyncio.Runner(loop_factory=_loop_factory()) as runner:
                 runner.run(server.run())
@@ -101,9 +106,11 @@ class Server:
         lifecycle: Lifecycle,
         sockets: list[socket.socket],
         hooks: InitHooks,
+        *,
+        tls: ssl.SSLContext,
     ) -> None:
         self.config, self.engine, self.lifecycle, self.sockets = config, engine, lifecycle, sockets
-        self.hooks = hooks
+        self.hooks, self.tls = hooks, tls
         self.restart = False
         self.failure: PerdureError | None = None
         # Whether all calls had ended when the state was saved.
@@ -136,8 +143,7 @@ class Server:
 
     async def run(self) -> None:
         """Serve until ``stop``."""
-        # Read here, behind the state directory's lock, where it is kept.
-        speaks: Any = partial(Switch, tls=tls_context(self.config))
+        speaks: Any = partial(Switch, tls=self.tls)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)

@@ -16,16 +16,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from perdure.gateway.http1 import Http1
-from perdure.gateway.http2 import Http2
+
+if TYPE_CHECKING:
+    from perdure.gateway.http2 import Http2
 
 log = logging.getLogger(__name__)
 
 TLS_HANDSHAKE = 0x16
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-ALPN = ["h2", "http/1.1"]
 # From the first byte to the end of the handshake.
 HANDSHAKE_SECONDS = 10
 
@@ -63,7 +64,7 @@ class Switch(asyncio.Protocol):
         self._silence = self._loop.call_later(seconds, transport.close)
         encryption = transport.get_extra_info("ssl_object")
         if encryption is not None and encryption.selected_alpn_protocol() == "h2":
-            self._hand_over(Http2)
+            self._hand_over(_http2())
         elif self._read:
             self._choose()
 
@@ -92,7 +93,7 @@ class Switch(asyncio.Protocol):
         if self._tls is not None and self._read[0] == TLS_HANDSHAKE:
             self._handshake = self._loop.create_task(self._secure(self._tls))
         elif self._read.startswith(PREFACE):
-            self._hand_over(Http2)
+            self._hand_over(_http2())
         elif not PREFACE.startswith(self._read):
             self._hand_over(Http1)
 
@@ -153,3 +154,10 @@ def _feed(layer: Any, data: bytes) -> None:
         room[:taken] = view[:taken]
         layer.buffer_updated(taken)
         view = view[taken:]
+
+
+def _http2() -> type[Http2]:
+    # Few clients speak it, and who never meets one need not hold its library: 2 MB.
+    from perdure.gateway.http2 import Http2
+
+    return Http2

@@ -6,7 +6,10 @@
 The folder is the state directory; without persistence ``~/.cache/perdure``.  The
 certificate is its own authority: a client that is given ``tls.crt`` trusts this server and
 no other.  It is made anew when it is about to expire, when a name is missing in it, or when
-it cannot be read; the state itself never depends on it.
+it cannot be used; the state itself never depends on it.
+
+Whether it can is found as a client would: by a handshake, in memory.  One is made
+(``certificate``) by a process of its own, while this one does what else a start takes.
 """
 
 from __future__ import annotations
@@ -15,23 +18,22 @@ import ipaddress
 import logging
 import os
 import ssl
+import subprocess
+import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from typing import Any
 
 from perdure.config import Config
-from perdure.errors import ConfigError, CorruptionError, DurabilityError
-from perdure.gateway.switch import ALPN
+from perdure.errors import CertificateError, ConfigError, CorruptionError, DurabilityError
 from perdure.persistence.files import Files, read_file
 
 log = logging.getLogger(__name__)
 
+# HTTP/2 where a client has it.
+ALPN = ["h2", "http/1.1"]
 COMBINED, PUBLIC = "tls.pem", "tls.crt"
 COMBINED_BYTES_MAX = 64 << 10
 NAMES = (
@@ -42,145 +44,165 @@ NAMES = (
     "127.0.0.1",
     "::1",
 )
-# Apple's systems accept no more than 825; a clock may be a day off in either direction.
-VALID_DAYS = 800
 RENEWED_DAYS_BEFORE = 30
+MADE_WITHIN_SECONDS = 60
+BEGIN = b"-----BEGIN CERTIFICATE-----"
 
 
-def context(config: Config) -> ssl.SSLContext:
-    """What connections are encrypted with.
+def begin(config: Config) -> Callable[[], ssl.SSLContext]:
+    """Find what connections are encrypted with, or begin to make it.
+
+    Returns:
+        What waits for it, and keeps it if it is new; called once, behind the state
+        directory's lock.
 
     Raises:
         ConfigError: The user's own certificate cannot be used.
     """
-    made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    made.minimum_version = ssl.TLSVersion.TLSv1_2
-    made.set_alpn_protocols(ALPN)
     own = config.custom_ssl_cert_path
     if own is not None:
-        try:
-            # No pass phrase: OpenSSL would ask the terminal for one, and wait.
-            made.load_cert_chain(own, password=lambda: "")
-        except OSError as error:  # ssl.SSLError is one
-            raise ConfigError(
-                "CUSTOM_SSL_CERT_PATH",
-                str(own),
-                f"a PEM file with private key and certificate ({error.strerror or error})",
-            ) from error
-        return made
+        made = _own(own)
+        return lambda: made
     names = NAMES if config.localstack_host is None else (*NAMES, config.localstack_host.host)
-    _load(made, certificate(config.state_dir or _cache(), names))
-    return made
+    combined = certificate(config.state_dir or _cache(), names)
+    return lambda: _loaded(combined())
 
 
-def certificate(folder: Path, names: Iterable[str]) -> bytes:
+def certificate(folder: Path, names: Iterable[str]) -> Callable[[], bytes]:
     """Private key and certificate for ``names``, PEM: what the folder holds, or made anew.
 
     A folder that cannot be written to is no reason not to serve: the certificate then
     lasts as long as the process, which a warning says.
+
+    Returns:
+        What waits for it, and says what had to be done; called once.  It raises
+        ``CertificateError`` if none could be made.
     """
     names = list(dict.fromkeys(names))
-    path = folder / COMBINED
-    kept = _kept(path, names)
+    kept, reason = _kept(folder / COMBINED, names)
     if kept is not None:
-        return kept
-    combined, public = create(names)
+        return lambda: kept
+    making = subprocess.Popen(  # noqa: S603 - a module of ours
+        [sys.executable, "-m", "perdure.gateway.certificate", *names],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+    def finish() -> bytes:
+        if reason is not None:
+            log.warning("%s is made anew: %s", folder / COMBINED, reason)
+        combined = _finished(making)
+        _keep(combined, folder)
+        return combined
+
+    return finish
+
+
+def _finished(making: subprocess.Popen[bytes]) -> bytes:
+    try:
+        combined, errors = making.communicate(timeout=MADE_WITHIN_SECONDS)
+    except subprocess.TimeoutExpired as error:
+        making.kill()
+        making.communicate()
+        raise CertificateError(f"it took more than {MADE_WITHIN_SECONDS} s") from error
+    if making.returncode != 0:
+        raise CertificateError(errors.decode(errors="replace")[-400:].strip())
+    return combined
+
+
+def _keep(combined: bytes, folder: Path) -> None:
+    public = combined[combined.index(BEGIN) :]
     try:
         files = Files()
-        files.publish(path, combined, what="tls")
+        files.publish(folder / COMBINED, combined, what="tls")
         files.publish(folder / PUBLIC, public, what="tls")
     except DurabilityError as error:
         log.warning("the TLS certificate is kept for this run only: %s", error)
     else:
         log.info("made a TLS certificate: clients may trust %s", folder / PUBLIC)
-    return combined
 
 
-def _load(made: ssl.SSLContext, combined: bytes) -> None:
+def _own(path: Path) -> ssl.SSLContext:
+    made = _server_side()
+    try:
+        # No pass phrase: OpenSSL would ask the terminal for one, and wait.
+        made.load_cert_chain(path, password=lambda: "")
+    except OSError as error:  # ssl.SSLError is one
+        raise ConfigError(
+            "CUSTOM_SSL_CERT_PATH",
+            str(path),
+            f"a PEM file with private key and certificate ({error.strerror or error})",
+        ) from error
+    return made
+
+
+def _server_side() -> ssl.SSLContext:
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    made.minimum_version = ssl.TLSVersion.TLSv1_2
+    made.set_alpn_protocols(ALPN)
+    return made
+
+
+def _loaded(combined: bytes) -> ssl.SSLContext:
     """``ssl`` reads keys from files only."""
+    made = _server_side()
     with tempfile.NamedTemporaryFile(prefix="perdure-tls-", suffix=".pem") as file:
         file.write(combined)
         file.flush()
-        made.load_cert_chain(file.name)
+        made.load_cert_chain(file.name, password=lambda: "")
+    return made
 
 
-def create(names: Iterable[str], *, now: datetime | None = None) -> tuple[bytes, bytes]:
-    """A new key with its certificate, and the certificate alone, both PEM.
-
-    Args:
-        names: Host names and addresses it is for.
-        now: When it begins to be valid, a day less.
-    """
-    now = now or datetime.now(UTC)
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Perdure")])
-    identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=VALID_DAYS))
-        .add_extension(x509.SubjectAlternativeName([_general(n) for n in names]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_key_usage(), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-        .add_extension(identifier, critical=False)
-        .add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier),
-            critical=False,
-        )
-    )
-    public = builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
-    private = key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
-    return private + public, public
-
-
-def _key_usage() -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=True,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=False,
-        crl_sign=False,
-        encipher_only=False,
-        decipher_only=False,
-    )
-
-
-def _general(name: str) -> x509.GeneralName:
-    try:
-        return x509.IPAddress(ipaddress.ip_address(name))
-    except ValueError:
-        return x509.DNSName(name)
-
-
-def _kept(path: Path, names: list[str]) -> bytes | None:
-    """What the file holds, if that is valid for a while and for all names."""
+def _kept(path: Path, names: list[str]) -> tuple[bytes | None, str | None]:
+    """What the file holds, if that is valid for a while and for all names; else why not."""
     try:
         data = read_file(path, what="TLS certificate", bytes_max=COMBINED_BYTES_MAX)
-        key = serialization.load_pem_private_key(data, None)
-        found = x509.load_pem_x509_certificate(data)
-        present = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        seen = _seen_by_a_client(data)
     except FileNotFoundError:
-        return None
-    except (CorruptionError, ValueError, TypeError, x509.ExtensionNotFound) as error:
-        log.warning("%s is made anew: %s", path, error)
-        return None
-    until = found.not_valid_after_utc - timedelta(days=RENEWED_DAYS_BEFORE)
-    named = all(_general(name) in present for name in names)
-    if datetime.now(UTC) > until or not named or key.public_key() != found.public_key():
-        log.info("%s is made anew: too old, or not for all of %s", path, ", ".join(names))
-        return None
-    return data
+        return None, None
+    except (CorruptionError, ValueError, ssl.SSLError) as error:
+        return None, str(error)
+    until = datetime.fromtimestamp(ssl.cert_time_to_seconds(str(seen["notAfter"])), UTC)
+    present = {_name(str(name)) for _, name in seen.get("subjectAltName", ())}
+    is_old = datetime.now(UTC) > until - timedelta(days=RENEWED_DAYS_BEFORE)
+    if is_old or not all(_name(name) in present for name in names):
+        return None, f"too old, or not for all of {', '.join(names)}"
+    return data, None
+
+
+def _seen_by_a_client(combined: bytes) -> dict[str, Any]:
+    """What a client that trusts a certificate alone is told about it by OpenSSL.
+
+    Raises:
+        ssl.SSLError: It cannot be used: key and certificate differ, it has expired, it is none.
+        ValueError: There is none.
+    """
+    trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    trusting.check_hostname = False
+    trusting.load_verify_locations(cadata=combined[combined.index(BEGIN) :].decode("ascii"))
+    there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
+    server = _loaded(combined).wrap_bio(there, back, server_side=True)
+    client = trusting.wrap_bio(back, there)
+    is_done = False
+    while not is_done:
+        is_done = True
+        for side in (client, server):
+            try:
+                side.do_handshake()
+            except ssl.SSLWantReadError:
+                is_done = False
+    seen = client.getpeercert()
+    assert seen is not None, "a client has verified it"
+    return seen
+
+
+def _name(name: str) -> str:
+    """A name as it is compared: addresses may be written in several ways."""
+    try:
+        return str(ipaddress.ip_address(name))
+    except ValueError:
+        return name
 
 
 def _cache() -> Path:

@@ -336,6 +336,36 @@ def test_what_no_row_can_say_stands_in_the_graph(bench: Bench, blobs: Any) -> No
     assert bench.in_memory() == ["c"] or len(bench.in_memory()) == 4
 
 
+def test_what_stands_in_the_graph_is_written_once(bench: Bench, blobs: Any) -> None:
+    """It keeps its place as long as it is not put again."""
+    bench.put("a", "b")
+    bench.store.put_object("bucket", "b", a_body(blobs, b"y" * (1 << 20)))
+    bench.disk.save()
+    before = dict(bench.disk.rows[S3])
+    for _ in range(3):
+        bench.put("c")
+        bench.store.get_object("bucket", "b")
+        assert bench.written() == ["c"]
+        bench.disk.save()
+        bench.store.delete_object("bucket", "c")
+        bench.disk.save()
+    assert {at: row for at, row in bench.disk.rows[S3].items() if row.value} == before
+
+
+def test_versions_may_share_what_nobody_changes(bench: Bench) -> None:
+    """As they do with each other and with their bucket."""
+    bench.store.put_bucket_versioning("bucket", "Enabled")
+    bench.put("a", "a", "a")
+    for version in bench.held.getlist("a"):
+        version.set_acl(bench.store.buckets["bucket"].acl)
+    bench.restart()
+    first, *_ = bench.held.getlist("a")
+    first.set_storage_class("GLACIER")
+    assert bench.written() == ["a"]
+    bench.restart()
+    assert bench.values()["a"][0]["_storage_class"] == "GLACIER"
+
+
 def test_versions_and_delete_markers_come_back(bench: Bench) -> None:
     """A marker holds the version before it, and so stands in the graph with it."""
     bench.store.put_bucket_versioning("bucket", "Enabled")

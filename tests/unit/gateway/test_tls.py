@@ -10,9 +10,10 @@ import pytest
 from cryptography import x509
 
 from perdure import config
-from perdure.errors import ConfigError
+from perdure.errors import CertificateError, ConfigError
 from perdure.gateway import tls
-from perdure.gateway.tls import COMBINED, NAMES, PUBLIC, certificate, create
+from perdure.gateway.certificate import create
+from perdure.gateway.tls import COMBINED, NAMES, PUBLIC, certificate
 
 EXAMPLES = ("localhost", "sqs.localhost.localstack.cloud", "a.s3.localhost.localstack.cloud")
 
@@ -62,20 +63,20 @@ def test_a_client_refuses_it_for_other_names(tmp_path: Path) -> None:
 
 def test_it_is_made_once(tmp_path: Path) -> None:
     """The second start finds what the first one made, readable by its user only."""
-    first = certificate(tmp_path, NAMES)
+    first = certificate(tmp_path, NAMES)()
 
-    assert certificate(tmp_path, NAMES) == first == (tmp_path / COMBINED).read_bytes()
+    assert certificate(tmp_path, NAMES)() == first == (tmp_path / COMBINED).read_bytes()
     assert (tmp_path / COMBINED).stat().st_mode & 0o077 == 0
     assert first.endswith((tmp_path / PUBLIC).read_bytes())
 
 
 def test_it_is_made_anew_for_a_new_name(tmp_path: Path) -> None:
     """A name that is missing in it, such as a new LOCALSTACK_HOST, makes a new one."""
-    first = certificate(tmp_path, NAMES)
-    second = certificate(tmp_path, (*NAMES, "perdure.internal"))
+    first = certificate(tmp_path, NAMES)()
+    second = certificate(tmp_path, (*NAMES, "perdure.internal"))()
 
     assert second != first
-    assert certificate(tmp_path, NAMES) == second  # it serves all of these, too
+    assert certificate(tmp_path, NAMES)() == second  # it serves all of these, too
 
 
 @pytest.mark.parametrize(
@@ -105,7 +106,7 @@ def test_it_is_made_anew_if_it_cannot_be_used(tmp_path: Path, damage: str) -> No
             }
             path.write_bytes(content[damage])
 
-    found = certificate(tmp_path, NAMES)
+    found = certificate(tmp_path, NAMES)()
 
     assert handshake(found, found[found.index(b"-----BEGIN CERT") :], tmp_path, "localhost") == "h2"
     assert found != made
@@ -118,7 +119,7 @@ def test_a_folder_that_cannot_be_written_to_is_no_reason_not_to_serve(
     """Without a place to keep it the certificate lasts for this run, and a warning says so."""
     (tmp_path / "file").write_bytes(b"")
 
-    found = certificate(tmp_path / "file" / "folder", NAMES)
+    found = certificate(tmp_path / "file" / "folder", NAMES)()
 
     assert b"PRIVATE KEY" in found
     assert "for this run only" in caplog.text
@@ -129,7 +130,7 @@ def test_context_serves_the_host_that_is_handed_out(
 ) -> None:
     """LOCALSTACK_HOST is in the certificate; without persistence it is kept in the cache folder."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    tls.context(config.load({"LOCALSTACK_HOST": "perdure.internal:443"}))
+    tls.begin(config.load({"LOCALSTACK_HOST": "perdure.internal:443"}))()
 
     public = (tmp_path / "perdure" / PUBLIC).read_bytes()
     names = x509.load_pem_x509_certificate(public).extensions.get_extension_for_class(
@@ -146,4 +147,20 @@ def test_own_certificate_that_cannot_be_used(tmp_path: Path, content: bytes | No
         path.write_bytes(content)
 
     with pytest.raises(ConfigError, match="CUSTOM_SSL_CERT_PATH"):
-        tls.context(config.load({"CUSTOM_SSL_CERT_PATH": str(path)}))
+        tls.begin(config.load({"CUSTOM_SSL_CERT_PATH": str(path)}))
+
+
+def test_what_makes_certificates_may_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for ever, and what it said is told."""
+    monkeypatch.setattr("sys.executable", "/bin/false")
+    with pytest.raises(CertificateError, match="no TLS certificate could be made"):
+        certificate(tmp_path, NAMES)()
+
+    slow = tmp_path / "slow"
+    slow.write_text("#!/bin/sh\nexec sleep 60\n")
+    slow.chmod(0o700)
+    monkeypatch.setattr("sys.executable", str(slow))
+    monkeypatch.setattr(tls, "MADE_WITHIN_SECONDS", 0.1)
+    with pytest.raises(CertificateError, match=r"more than 0\.1 s"):
+        certificate(tmp_path, NAMES)()
+    assert not (tmp_path / COMBINED).exists()

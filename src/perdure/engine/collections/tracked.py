@@ -239,7 +239,7 @@ class Tracked:
             with suppress(Unfit):
                 value = self.encode(entry, suspect.keys)
         if value is None:
-            rest[suspect.keys] = entry
+            rest[self.pinned.get(at, suspect).keys] = entry
             if not at[0] or not self.keeps_places:
                 return None
             value = STANDS
@@ -269,9 +269,10 @@ class Tracked:
         """A checkpoint has what was sealed, and its rows are committed."""
         self.home, self.end = home, collection.end
         self.size, self.total = collection.size, collection.total
+        # Those that were pinned keep their keys: a graph tells one text from an equal one.
         self.pinned = {
-            at: suspect
-            for at, suspect in {**self.pinned, **self.sealed}.items()
+            at: Suspect(suspect.keys)
+            for at, suspect in {**self.sealed, **self.pinned}.items()
             if (at not in self.disk or at in self.standing) and self.entry(suspect.keys) is not None
         }
         self.sealed = {}
