@@ -6,6 +6,7 @@ import json
 import shutil
 import signal
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 from botocore.exceptions import ClientError
@@ -47,6 +48,16 @@ def live(state):
     """The live file of each store, by store."""
     manifest = json.loads((state / "manifest.json").read_text())["manifest"]
     return {"/".join((e["store"][1], e["store"][0], e["store"][2])): e for e in manifest["stores"]}
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="asks Linux")
+def test_an_idle_server_holds_what_it_needs(start, tmp_path):
+    """No library that a start alone uses, or a protocol nobody has spoken."""
+    for _ in ("the first start", "the second"):
+        server = start(tmp_path / "state")
+        held = Path(f"/proc/{server.process.pid}/maps").read_text()
+        assert not [name for name in ("pydantic", "cryptography") if name in held]
+        server.stop()
 
 
 # ------------------------------------------------------------------ saving
