@@ -26,6 +26,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from perdure.engine import process
+from perdure.engine.collections import tracked
 from perdure.engine.costs import COSTS
 from perdure.engine.policy import POLICY, state_of
 from perdure.engine.sharing import SHARING
@@ -106,7 +107,7 @@ class Capture:
             self._settle(wanted)
             self.refuse_dangling()
             return
-        self.left = COSTS.beyond(wanted, budget_seconds)
+        self.left = COSTS.beyond(wanted, budget_seconds, tracked.expected())
         self._deadline = time.perf_counter() + budget_seconds
         self._settle(wanted - self.left)
         self._deadline = None

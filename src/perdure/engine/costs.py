@@ -7,7 +7,7 @@ Only a guess: a store may have grown since.  So who plans with it also sets a de
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 from perdure.persistence.keys import StoreKey
@@ -51,12 +51,25 @@ class Costs:
         """Cheapest first, those nobody knows anything about last."""
         return sorted(keys, key=lambda key: (self._seconds.get(key, float("inf")), key))
 
-    def beyond(self, keys: set[StoreKey], budget_seconds: float) -> set[StoreKey]:
-        """Which of the known ones do not fit into the budget together, cheapest first."""
-        known = [key for key in self.order(keys - self.here) if key in self._seconds]
+    def beyond(
+        self, keys: set[StoreKey], budget_seconds: float, least: Mapping[StoreKey, float]
+    ) -> set[StoreKey]:
+        """Which of the known ones do not fit into the budget together, cheapest first.
+
+        Args:
+            keys: The stores.
+            budget_seconds: What they may take together.
+            least: What some of them will take now, whatever they took before.
+        """
+        guesses = {
+            key: max(self._seconds.get(key, 0.0), least.get(key, 0.0))
+            for key in keys - self.here
+            if key in self._seconds or key in least
+        }
+        known = sorted(guesses, key=lambda key: (guesses[key], key))
         total = 0.0
         for place, key in enumerate(known):
-            total += self._seconds[key]
+            total += guesses[key]
             if total > budget_seconds:
                 return set(known[place:])
         return set()

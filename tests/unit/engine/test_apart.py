@@ -84,7 +84,7 @@ def test_a_store_nobody_knows_is_given_up_when_it_takes_too_long(disk: Disk, mot
     assert work.left == {SQS}
     assert SQS not in work.result.graphs
     assert 0.001 < COSTS.seconds(SQS) < took
-    assert COSTS.beyond({SQS}, 0.001) == {SQS}
+    assert COSTS.beyond({SQS}, 0.001, {}) == {SQS}
     assert work.finish_apart() is None
     assert work.result.graphs[SQS] == whole
     assert COSTS.seconds(SQS) > 0.001
@@ -290,10 +290,13 @@ def test_what_is_beyond_a_budget() -> None:
     unknown = key("ec2")
     everything = {SQS, SNS, SSM, unknown}
 
-    assert costs.beyond(everything, 10) == set()
-    assert costs.beyond(everything, 3.0) == {SQS}
-    assert costs.beyond(everything, 2.9) == {SQS, SSM}
-    assert costs.beyond(everything, 0) == {SQS, SNS, SSM}
+    assert costs.beyond(everything, 10, {}) == set()
+    assert costs.beyond(everything, 3.0, {}) == {SQS}
+    assert costs.beyond(everything, 2.9, {}) == {SQS, SSM}
+    assert costs.beyond(everything, 0, {}) == {SQS, SNS, SSM}
+    # What is known of their suspects counts for more, also of one that never was captured.
+    assert costs.beyond(everything, 2.9, {unknown: 9.0}) == {SQS, SSM, unknown}
+    assert costs.beyond(everything, 3.0, {SSM: 4.0}) == {SQS, SSM}
     assert costs.order(everything) == [SNS, SSM, SQS, unknown]
     costs.here.add(SQS)
-    assert costs.beyond(everything, 0) == {SNS, SSM}
+    assert costs.beyond(everything, 0, {}) == {SNS, SSM}

@@ -34,6 +34,8 @@ Rest = dict[tuple[Any, ...], Any]
 NUMBER_BYTES = 6
 # The value of a row of an entry that stands in the graph.
 STANDS = b"null"
+# What one takes to be encoded and compared, at the least.
+SUSPECT_SECONDS = 5e-6
 # How many entries are looked at, or committed, before somebody looks at the clock, or waits.
 SLICE = 100
 # By store, what a checkpoint was published with.
@@ -355,6 +357,16 @@ class Places:
 def pending() -> int:
     """How many entries the next checkpoint has to look at; asked with every call."""
     return _Noted.count
+
+
+def expected() -> dict[StoreKey, float]:
+    """By store, how many seconds it takes at least to look at its suspects."""
+    found: dict[StoreKey, float] = {}
+    for tracked in list(LIVING.values()):
+        if tracked.home is not None and tracked.suspects:
+            seconds = len(tracked.suspects) * SUSPECT_SECONDS
+            found[tracked.home] = found.get(tracked.home, 0.0) + seconds
+    return found
 
 
 def seal_all() -> None:
