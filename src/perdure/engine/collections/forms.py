@@ -67,8 +67,9 @@ class Forms:
         """
         self._main, self._names, self._usual = main, list(names), dict(usual)
         self._parts, self._values = dict(parts), values
-        self._bytes = {n: orjson.dumps(form) for n, form in usual.items() if _is_made(form)}
-        self._shared: dict[str, Any] = {}
+        self._all = {name: usual.get(name, ...) for name in names}
+        # Of those that are made anew for each object.
+        self._bytes = {n: orjson.dumps(f) for n, f in usual.items() if type(f) in (dict, list)}
 
     @cached_property
     def _class(self) -> type:
@@ -125,27 +126,28 @@ class Forms:
             return {name: self.living(held) for name, held in form["of"].items()}
         if WORD in form:
             raise ValueError(f"a {form[WORD]!r} where an object is expected")
-        attributes = {}
-        for name in self._names:
-            if name in form:
-                held = form[name]
-                attributes[name] = held if type(held) in _SCALARS else self.living(held)
-            else:
-                attributes[name] = self._fresh(name)
-        for name, held in form.items():
-            if name not in attributes:
-                attributes[name] = self.living(held)
+        # What is missing is as usual; both in moto's order, and what moto has not behind.
+        attributes = {**self._all, **form}
+        for name, held in attributes.items():
+            kind = type(held)
+            if kind is dict or kind is list:
+                shared = self._shared.get(name)
+                if shared is None or name in form:
+                    attributes[name] = self.living(held)
+                else:
+                    attributes[name] = shared
+            elif held is ...:
+                raise KeyError(name)
         return attributes
 
-    def _fresh(self, name: str) -> Any:
-        form = self._usual[name]
-        if name not in self._bytes:
-            return form
-        if type(form) is dict and form.get(WORD) in self._values:
-            if name not in self._shared:
-                self._shared[name] = self.living(form)
-            return self._shared[name]
-        return self.living(form)
+    @cached_property
+    def _shared(self) -> dict[str, Any]:
+        """Of usual attributes, those that all objects may share."""
+        return {
+            name: self.living(form)
+            for name, form in self._usual.items()
+            if type(form) is dict and form.get(WORD) in self._values
+        }
 
     def living(self, form: Any) -> Any:
         """What has this form."""
@@ -303,11 +305,6 @@ def _class_of(path: str) -> type:
     module, _, name = path.partition(":")
     found: type = getattr(importlib.import_module(module), name)
     return found
-
-
-def _is_made(form: Any) -> bool:
-    """Whether it stands for something that has to be made for each object."""
-    return type(form) in (dict, list)
 
 
 _FORMS: dict[type, Callable[[Any, Any], Any]] = {
