@@ -33,6 +33,8 @@ from tables import text_table
 
 SIZES = (0, 10_000, 100_000)
 OBJECTS = 1_000
+# What is there besides, for the first reads of their services.
+MORE = ("ssm", "logs", "cloudwatch")
 OTHERS_MAX = 10_000
 PAGE = 500
 BURST = 1_000
@@ -52,7 +54,8 @@ LABELS = {
     "cloudwatch_ms": "first GetMetricStatistics, ms (the same)",
     "burst_stop_s": "clean stop after 1,000 writes, s",
     "killed_ready_s": "ready after SIGKILL behind 1,000 writes, s",
-    "disk_mb": "on disk, MB",
+    "disk_mb": "on disk, MB: items, messages, objects",
+    "more_mb": "the same: parameters, events, datapoints",
     "checkpoint_mb": "written by a checkpoint after 1 % of the items changed, MB",
 }
 
@@ -179,7 +182,9 @@ def measure(size: int, folder: Path) -> dict[str, float]:
         project.create()
         project.fill(size)
         found["stop_s"] = stopped(running)
-    found["disk_mb"] = _disk_mb(folder / "state")
+    all_mb = _disk_mb(folder / "state")
+    found["more_mb"] = sum(_disk_mb(folder / "state" / name) for name in MORE)
+    found["disk_mb"] = all_mb - found["more_mb"]
     with peers.kept(folder) as running:
         found["ready_s"] = running.ready_s
         found["rss_mb"] = peers.memory(running.process.pid).rss_mb
