@@ -125,6 +125,12 @@ def _flat(pairs: Any) -> list[Any]:
 
 def digest_of(value: Any, key: StoreKey) -> str:
     """The digest of anything that may stand in the store of that key."""
+    if type(value) is dict:
+        # As a graph that is complete by itself has them.
+        value = {
+            name: held.plain() if POLICY.is_collection(type(held)) else held
+            for name, held in value.items()
+        }
     return _Walk(_Reducers(Writer(POLICY, _NoExports(), key))).digest(value).hex()
 
 

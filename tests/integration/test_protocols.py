@@ -587,7 +587,7 @@ def test_certificate_is_for_every_local_name(server):
 
 def test_own_certificate(start, tmp_path):
     """CUSTOM_SSL_CERT_PATH is what TLS answers with; one that cannot be used stops the start."""
-    from perdure.gateway.tls import create
+    from perdure.gateway.certificate import create
 
     combined, public = create(["my.example"])
     own = tmp_path / "own.pem"

@@ -15,7 +15,7 @@ import types
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from platform import python_version
-from typing import Any
+from typing import Any, TypeVar
 
 import moto
 from moto.core.base_backend import AccountSpecificBackend, BackendDict, BaseBackend
@@ -84,8 +84,6 @@ BEHIND: dict[tuple[str, str], Callable[[Any], dict[str, Any]]] = {
     ("moto.kinesis.models", "Shard"): records.recorded,
     ("moto.kinesis.models", "Stream"): records.recorded_stream,
     ("moto.dynamodb.models.table", "Table"): items.recorded,
-    ("moto.dynamodb.models.table", "RestoredTable"): items.recorded,
-    ("moto.dynamodb.models.table", "RestoredPITTable"): items.recorded,
 }
 # Containers whose entries are saved each for itself, and who holds them.  Some derive from
 # moto's own, which are imported with their service.
@@ -124,6 +122,7 @@ FRESH_ATTRIBUTES = {
 # ``run`` is what quirks.threads wraps.
 THREAD_ATTRIBUTES = frozenset(threading.Thread().__dict__) | {"run"}
 _MADE: dict[int, str] = {}
+_Row = TypeVar("_Row")
 
 
 class MotoPolicy:
@@ -238,7 +237,7 @@ class MotoPolicy:
         if issubclass(cls, threading.Thread):
             return _without_thread
         name = cls.__module__, cls.__qualname__
-        return WITHOUT_THREADS.get(name) or BEHIND.get(name)
+        return WITHOUT_THREADS.get(name) or _first_of(cls, BEHIND)
 
     def is_collection(self, cls: type) -> bool:
         """Whether objects of this class are collections."""
@@ -256,8 +255,16 @@ class MotoPolicy:
         """What completes objects of this class: one that holds a collection, or a thread."""
         if issubclass(cls, threading.Thread):
             return _will_not_run
-        name = cls.__module__, cls.__qualname__
-        return HOLDERS.get(name) or outward.notices(cls)
+        return _first_of(cls, HOLDERS) or outward.notices(cls)
+
+
+def _first_of(cls: type, rows: Mapping[tuple[str, str], _Row]) -> _Row | None:
+    """The row of a class, or of the next one it derives from: who holds what, its heirs do."""
+    for kind in cls.__mro__:
+        found = rows.get((kind.__module__, kind.__qualname__))
+        if found is not None:
+            return found
+    return None
 
 
 class _Factories(Mapping[str, Callable[[], Any]]):

@@ -23,7 +23,7 @@ import http.server, json, os, signal, sys, time, types
 from perdure import runfile
 from perdure.errors import LockedError
 
-def serve(config):
+def serve(config, tls_context):
     how = os.environ["FAKE"]
     print("a line of the log", flush=True)
     if how == "refuse":
@@ -58,6 +58,7 @@ def serve(config):
     httpd.serve_forever()
 
 sys.modules["perdure.gateway.server"] = types.SimpleNamespace(serve=serve)
+sys.modules["perdure.gateway.tls"] = types.SimpleNamespace(begin=lambda config: None)
 """
 
 
@@ -65,8 +66,9 @@ sys.modules["perdure.gateway.server"] = types.SimpleNamespace(serve=serve)
 def served(monkeypatch):
     """Replaces the server; yields the settings it was started with."""
     configs = []
-    module = SimpleNamespace(serve=configs.append)
+    module = SimpleNamespace(serve=lambda config, _: configs.append(config))
     monkeypatch.setitem(sys.modules, "perdure.gateway.server", module)
+    monkeypatch.setattr("perdure.gateway.tls.begin", lambda _: None)
     return SimpleNamespace(configs=configs, module=module)
 
 
@@ -158,7 +160,7 @@ def test_flags_are_passed_on_as_they_were_given():
 def test_servers_refusal_is_shown_with_its_exit_code(perdure, served):
     """An error of the server in the foreground is an error of the command."""
 
-    def refuse(_):
+    def refuse(*_):
         raise ListenError("127.0.0.1:9", "in use")
 
     served.module.serve = refuse

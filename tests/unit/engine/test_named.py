@@ -352,6 +352,19 @@ def test_what_stands_in_the_graph_is_written_once(bench: Bench, blobs: Any) -> N
     assert {at: row for at, row in bench.disk.rows[S3].items() if row.value} == before
 
 
+def test_a_bucket_of_another_class_is_one(bench: Bench) -> None:
+    """S3 Tables derives one from moto's; its objects have rows, and a record has them whole."""
+    from moto.s3.models import FakeTableStorageBucket
+    from tests.coverage.seen_effects import digest
+
+    bench.store.buckets["tables"] = FakeTableStorageBucket("tables", "1", "us-east-1")
+    bench.store.put_object("tables", "a", b"x")
+    assert digest(S3) not in ("", "cannot be captured")
+    bench.restart()
+    assert bench.store.get_object("tables", "a").value == b"x"
+    assert len(bench.disk.rows[S3]) == 1
+
+
 def test_versions_may_share_what_nobody_changes(bench: Bench) -> None:
     """As they do with each other and with their bucket."""
     bench.store.put_bucket_versioning("bucket", "Enabled")
