@@ -95,6 +95,10 @@ class _Walk:
 
     def parts(self, value: Any) -> list[Any]:
         """What a value consists of, in order."""
+        if POLICY.is_collection(type(value)):
+            # A store may hold one itself; else its holder has it so.
+            value = value.plain()
+            self.kept.append(value)
         if type(value) is dict:
             return [_Token(f"dict {len(value)}"), *_flat(value.items())]
         if type(value) is list:
@@ -125,12 +129,6 @@ def _flat(pairs: Any) -> list[Any]:
 
 def digest_of(value: Any, key: StoreKey) -> str:
     """The digest of anything that may stand in the store of that key."""
-    if type(value) is dict:
-        # As a graph that is complete by itself has them.
-        value = {
-            name: held.plain() if POLICY.is_collection(type(held)) else held
-            for name, held in value.items()
-        }
     return _Walk(_Reducers(Writer(POLICY, _NoExports(), key))).digest(value).hex()
 
 
