@@ -14,6 +14,7 @@ import threading
 import types
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from functools import partial
 from platform import python_version
 from typing import Any, TypeVar
 
@@ -76,17 +77,21 @@ WITHOUT_THREADS: dict[tuple[str, str], Callable[[Any], dict[str, Any]]] = {
     ): executions.recorded_tokens,
     ("moto.swf.models.timer", "Timer"): timers.recorded,
 }
-# Objects whose attributes are put right before they are saved.
+# Objects that hold a collection: what makes it one.
+HOLDERS: dict[tuple[str, str], Callable[[Any], object]] = {
+    ("moto.sqs.models", "Queue"): messages.adopt,
+    ("moto.s3.models", "FakeBucket"): objects.adopt,
+    ("moto.logs.models", "LogStream"): events.adopt,
+    ("moto.kinesis.models", "Shard"): records.adopt,
+    ("moto.dynamodb.models.table", "Table"): items.adopt,
+}
+# Objects whose attributes are put right otherwise before they are saved.
 BEHIND: dict[tuple[str, str], Callable[[Any], dict[str, Any]]] = {
     ("moto.sqs.models", "Queue"): queues.recorded,
-    ("moto.s3.models", "FakeBucket"): objects.recorded,
-    ("moto.logs.models", "LogStream"): events.recorded,
-    ("moto.kinesis.models", "Shard"): records.recorded,
     ("moto.kinesis.models", "Stream"): records.recorded_stream,
-    ("moto.dynamodb.models.table", "Table"): items.recorded,
 }
-# Containers whose entries are saved each for itself, and who holds them.  Some derive from
-# moto's own, which are imported with their service.
+# Containers whose entries are saved each for itself, by kind.  Some derive from moto's own,
+# which are imported with their service.
 COLLECTIONS: dict[str, Callable[[], type]] = {
     items.Items.kind: lambda: items.Items,
     messages.Messages.kind: lambda: messages.Messages,
@@ -95,16 +100,6 @@ COLLECTIONS: dict[str, Callable[[], type]] = {
     parameters.KIND: parameters.parameters_class,
     events.Events.kind: lambda: events.Events,
     events.Datapoints.kind: lambda: events.Datapoints,
-}
-ADOPTS: dict[Callable[[Any], dict[str, Any]], Callable[[Any], object]] = {
-    items.recorded: items.adopt,
-    queues.recorded: messages.adopt,
-    records.recorded: records.adopt,
-    objects.recorded: objects.adopt,
-    events.recorded: events.adopt,
-}
-HOLDERS: dict[tuple[str, str], Callable[[Any], object]] = {
-    name: ADOPTS[row] for name, row in BEHIND.items() if row in ADOPTS
 }
 # Stores that hold some themselves, by module.
 STORE_HOLDERS: dict[str, Callable[[dict[str, Any]], object]] = {
@@ -237,7 +232,11 @@ class MotoPolicy:
         if issubclass(cls, threading.Thread):
             return _without_thread
         name = cls.__module__, cls.__qualname__
-        return WITHOUT_THREADS.get(name) or _first_of(cls, BEHIND)
+        pick = WITHOUT_THREADS.get(name) or _first_of(cls, BEHIND)
+        if pick is not None:
+            return pick
+        adopt = _first_of(cls, HOLDERS)
+        return None if adopt is None else partial(_adopted, adopt)
 
     def is_collection(self, cls: type) -> bool:
         """Whether objects of this class are collections."""
@@ -256,6 +255,13 @@ class MotoPolicy:
         if issubclass(cls, threading.Thread):
             return _will_not_run
         return _first_of(cls, HOLDERS) or outward.notices(cls)
+
+
+def _adopted(adopt: Callable[[Any], object], holder: Any) -> dict[str, Any]:
+    """The attributes of what holds a collection."""
+    adopt(holder)
+    attributes: dict[str, Any] = holder.__dict__
+    return attributes
 
 
 def _first_of(cls: type, rows: Mapping[tuple[str, str], _Row]) -> _Row | None:

@@ -447,7 +447,7 @@ PLAIN = st.recursive(
 @given(st.lists(st.dictionaries(st.text(min_size=1), PLAIN, max_size=3), max_size=3))
 def test_whatever_is_written_is_read(attributes: list[dict[str, Any]]) -> None:
     """With its types and the order of its names; or it is unfit."""
-    forms = Forms("tests.unit.engine.test_named:Thing", ["a"], {"a": [0]})
+    forms = Forms("tests.unit.engine.test_named:Thing", {"a": [0]})
     entry = []
     for given_ones in attributes:
         thing = Thing()

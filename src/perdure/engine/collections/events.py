@@ -1,7 +1,9 @@
 """CloudWatch Logs and CloudWatch: events and datapoints, as rows of blocks with their JSON.
 
-[{"ingestion_time": 1790000000000, "timestamp": 1790000000000, "message": "hello", …}, …]
-[{"namespace": "app", "name": "latency", "dimensions": [], "value": 1.5, …}, …]
+A block of either is a list:
+
+    [{"ingestion_time": 1790000000000, "timestamp": 1790000000000, "message": "hello", …}, …]
+    [{"namespace": "app", "name": "latency", "dimensions": [], "value": 1.5, …}, …]
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ class Events(Sequence):
 
     kind = "logs.events"
     forms = Forms(
-        "moto.logs.models:LogEvent", ["ingestion_time", "timestamp", "message", "event_id"], {}
+        "moto.logs.models:LogEvent",
+        dict.fromkeys(("ingestion_time", "timestamp", "message", "event_id"), ...),
     )
     # The stream; it holds this.
     owner: weakref.ref[Any] | None = None
@@ -38,8 +41,14 @@ class Datapoints(Sequence):
     kind = "cloudwatch.datapoints"
     forms = Forms(
         "moto.cloudwatch.models:MetricDatum",
-        ["namespace", "name", "timestamp", "dimensions", "unit", "value"],
-        {"dimensions": [], "unit": None},
+        {
+            "namespace": ...,
+            "name": ...,
+            "timestamp": ...,
+            "dimensions": [],
+            "unit": None,
+            "value": ...,
+        },
         parts={
             "MetricAggregatedDatum": "moto.cloudwatch.models:MetricAggregatedDatum",
             "Dimension": "moto.cloudwatch.models:Dimension",
@@ -71,10 +80,3 @@ def _adopted(attributes: dict[str, Any], name: str, cls: type[Sequence]) -> Any:
         made.adopt(held)
         held = attributes[name] = made
     return held
-
-
-def recorded(stream: Any) -> dict[str, Any]:
-    """The attributes of a log stream that are state."""
-    adopt(stream)
-    attributes: dict[str, Any] = stream.__dict__
-    return attributes

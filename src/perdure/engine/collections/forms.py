@@ -21,7 +21,7 @@ import importlib
 import tempfile
 import threading
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import cached_property
 from math import isfinite
@@ -30,8 +30,10 @@ from typing import Any
 import orjson
 
 from perdure.engine import special
-from perdure.engine.collections.tracked import Unfit
+from perdure.engine.collections.tracked import Unfit, is_encodable
 from perdure.engine.sharing import SHARING
+from perdure.errors import LoadError
+from perdure.persistence.entries import Row
 
 INTEGER_MAX = 1 << 53
 FILE_BYTES_MAX = 1 << 20
@@ -40,7 +42,6 @@ _LOCK = type(threading.Lock())
 _FILE = tempfile.SpooledTemporaryFile
 # Bound here: a test that freezes the clock puts another class into every module.
 _moment_at = datetime.fromisoformat
-_NOTHING = object()
 _SCALARS = frozenset({str, int, float, bool, type(None)})
 
 
@@ -50,8 +51,7 @@ class Forms:
     def __init__(
         self,
         main: str,
-        names: Sequence[str],
-        usual: Mapping[str, Any],
+        attributes: Mapping[str, Any],
         *,
         parts: Mapping[str, str] = {},
         values: frozenset[str] = frozenset(),
@@ -60,16 +60,15 @@ class Forms:
 
         Args:
             main: The class, as ``module:name``.
-            names: The attributes its constructor sets, in order.
-            usual: The forms of those that mostly are the same.
+            attributes: What its constructor sets, in order, each with the form it mostly
+                has; ... = each object has its own.
             parts: Other classes of which objects may be in it, by their names in rows.
             values: Those of ``parts`` whose objects nobody changes: they may be shared.
         """
-        self._main, self._names, self._usual = main, list(names), dict(usual)
+        self._main, self._all, self._names = main, dict(attributes), list(attributes)
         self._parts, self._values = dict(parts), values
-        self._all = {name: usual.get(name, ...) for name in names}
         # Of those that are made anew for each object.
-        self._bytes = {n: orjson.dumps(f) for n, f in usual.items() if type(f) in (dict, list)}
+        self._bytes = {n: orjson.dumps(f) for n, f in attributes.items() if type(f) in (dict, list)}
 
     @cached_property
     def _class(self) -> type:
@@ -110,6 +109,18 @@ class Forms:
             raise TypeError(f"a {type(found).__name__} where a list is expected")
         return [self._main_living(form) for form in found]
 
+    def load(self, row: Row, store: str) -> list[Any]:
+        """What a row of a store has.
+
+        Raises:
+            LoadError: It has no such list.
+        """
+        assert row.value is not None
+        try:
+            return self.decode(row.value)
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            raise LoadError(store, f"entry {row.key}: {error!r}") from error
+
     def _main_living(self, form: Any) -> Any:
         if type(form) is not dict:
             raise TypeError(f"a {type(form).__name__} where an object is expected")
@@ -145,7 +156,7 @@ class Forms:
         """Of usual attributes, those that all objects may share."""
         return {
             name: self.living(form)
-            for name, form in self._usual.items()
+            for name, form in self._all.items()
             if type(form) is dict and form.get(WORD) in self._values
         }
 
@@ -194,13 +205,13 @@ class _Writing:
             return {WORD: "all", "of": {n: self.form(held) for n, held in attributes.items()}}
         found = {}
         for name, held in attributes.items():
-            usual = forms._usual.get(name, _NOTHING)
-            if held is usual:
-                continue
-            form = self.form(held)
-            if usual is not _NOTHING and self._is_usual(name, form, usual):
-                continue
-            found[name] = form
+            usual = forms._all.get(name, ...)
+            if usual is ...:
+                found[name] = self.form(held)
+            elif held is not usual:
+                form = self.form(held)
+                if not self._is_usual(name, form, usual):
+                    found[name] = form
         return found
 
     def _is_usual(self, name: str, form: Any, usual: Any) -> bool:
@@ -225,15 +236,15 @@ class _Writing:
         word = self.forms._words.get(type(value))
         if word is None:
             raise Unfit
-        if word in self.forms._values:
-            known = self._known.get(id(value))
-            if known is not None:
-                return known
-        else:
+        if word not in self.forms._values:
             self._meet(value)
-        found = {WORD: word, **{n: self.form(held) for n, held in value.__dict__.items()}}
-        self._known[id(value)] = found
-        return found
+            return self._tagged(word, value)
+        if id(value) not in self._known:
+            self._known[id(value)] = self._tagged(word, value)
+        return self._known[id(value)]
+
+    def _tagged(self, word: str, value: Any) -> Any:
+        return {WORD: word, **{n: self.form(held) for n, held in value.__dict__.items()}}
 
     def _meet(self, value: Any) -> None:
         if id(value) in self._met or SHARING.id_of(value) is not None:
@@ -262,11 +273,8 @@ class _Writing:
 
 
 def _text(value: str) -> str:
-    if not value.isascii():
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            raise Unfit from None
+    if not is_encodable(value):
+        raise Unfit
     return value
 
 

@@ -22,7 +22,7 @@ from typing import Any
 
 import orjson
 
-from perdure.engine.collections.tracked import Place, Tracked, Unfit
+from perdure.engine.collections.tracked import Place, Tracked, Unfit, is_encodable
 from perdure.errors import LoadError
 from perdure.persistence.entries import Collection, Row
 from perdure.persistence.keys import StoreKey
@@ -47,7 +47,7 @@ def text_of(value: Any) -> str | None:
         return None
     if kind == "N":
         return _number(held)
-    if kind not in TEXTS or not (held.isascii() or _is_encodable(held)):
+    if kind not in TEXTS or not is_encodable(held):
         return None
     return f"{kind}:{held}"
 
@@ -60,14 +60,6 @@ def _number(text: str) -> str | None:
     if not found.is_finite() or len(found.as_tuple().digits) > DIGITS.prec:
         return None
     return f"N:{found.normalize(DIGITS)}" if found else "N:0"
-
-
-def _is_encodable(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 class Partition(dict[Any, Any]):
@@ -557,10 +549,3 @@ def _of(plain: Iterable[Any]) -> Items:
     made.begin()
     made.update(plain)
     return made
-
-
-def recorded(table: Any) -> dict[str, Any]:
-    """The attributes of a table that are state."""
-    adopt(table)
-    attributes: dict[str, Any] = table.__dict__
-    return attributes

@@ -21,7 +21,7 @@ from typing import Any
 
 import orjson
 
-from perdure.engine.collections.tracked import OnDisk, Place, Places, Tracked, Unfit
+from perdure.engine.collections.tracked import Numbered, Place, Places, Tracked, Unfit, is_encodable
 from perdure.errors import LoadError
 from perdure.persistence.entries import Collection, Row
 from perdure.persistence.keys import StoreKey
@@ -176,7 +176,8 @@ class Messages(Tracked, dict[int, Any]):
     __hash__ = None
 
     def giver(self) -> Places:
-        return _Given(self)
+        # A place that was given is given to no other, also not by the next process.
+        return Numbered(self, self.next_place)
 
     def entry(self, keys: tuple[Any, ...]) -> Any | None:
         return dict.get(self, keys[0])
@@ -190,19 +191,6 @@ class Messages(Tracked, dict[int, Any]):
         if queue is None or entry in queue.__dict__["_pending_messages"]:
             raise Unfit
         return orjson.dumps(plain(entry))
-
-
-class _Given(Places):
-    """Rows stand where their messages do."""
-
-    def __init__(self, messages: Messages) -> None:
-        super().__init__(messages)
-        # A place that was given is given to no other, also not by the next process.
-        self.end = messages.next_place
-
-    def of(self, at: Place, before: OnDisk | None) -> tuple[int, int]:
-        place = int(at[0])
-        return place, place
 
 
 def place_of(place: int) -> Place:
@@ -233,7 +221,7 @@ def _is_plain(value: object) -> bool:
     """Whether JSON has a value and no other for it."""
     # By type: a subclass would come back as what it derives from.
     if type(value) is str:
-        return value.isascii() or _is_encodable(value)
+        return is_encodable(value)
     if type(value) is int:
         return -(1 << 53) < value < 1 << 53
     if type(value) is float:
@@ -245,14 +233,6 @@ def _is_plain(value: object) -> bool:
     if type(value) is list:
         return all(map(_is_plain, value))
     return value is None or type(value) is bool
-
-
-def _is_encodable(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def living(found: Any) -> Any:

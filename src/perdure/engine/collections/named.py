@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
-from perdure.engine.collections.tracked import STANDS, Place, Tracked
+from perdure.engine.collections.tracked import STANDS, Place, Tracked, is_encodable
 from perdure.errors import LoadError
 from perdure.persistence.entries import Collection, Row
 from perdure.persistence.keys import StoreKey
@@ -66,7 +66,7 @@ class Named(Tracked):
         yield from _DICT.__iter__(self)
         if self.unloaded and self.source is not None:
             for name in self.source.keys(self.number):
-                if (name, "") not in self.disk and (name, "") not in self.gone:
+                if self.is_unloaded((name, "")):
                     yield name
 
     def has(self, name: Any) -> bool:
@@ -84,14 +84,9 @@ class Named(Tracked):
         return True
 
     def _put(self, row: Row) -> None:
-        assert row.value is not None
         if row.value == STANDS:
             raise LoadError(str(self.home), f"entry {row.key} is missing")
-        try:
-            entry = self.forms.decode(row.value)
-        except (ValueError, TypeError, KeyError, RecursionError) as error:
-            raise LoadError(str(self.home), f"entry {row.key}: {error!r}") from error
-        _DICT.__setitem__(self, row.key, entry)
+        _DICT.__setitem__(self, row.key, self.forms.load(row, str(self.home)))
         self.found(row)
 
     def bring_all(self) -> None:
@@ -151,14 +146,7 @@ class Named(Tracked):
 
 def place_of(name: Any) -> Place | None:
     """Where the row of a name stands; None = it can have none."""
-    if type(name) is not str or not name:
-        return None
-    if not name.isascii():
-        try:
-            name.encode()
-        except UnicodeEncodeError:
-            return None
-    return name, ""
+    return (name, "") if type(name) is str and name and is_encodable(name) else None
 
 
 if TYPE_CHECKING:

@@ -78,8 +78,7 @@ _USUAL: dict[str, Any] = {
 }
 FORMS = Forms(
     "moto.s3.models:FakeKey",
-    list(_USUAL),
-    {name: form for name, form in _USUAL.items() if form is not ...},
+    _USUAL,
     parts={
         "FakeAcl": "moto.s3.models:FakeAcl",
         "FakeGrant": "moto.s3.models:FakeGrant",
@@ -133,10 +132,3 @@ def adopt(bucket: Any) -> None:
         held = bucket.__dict__[KEYS] = made
     if type(held) is cls:
         held.owner = weakref.ref(bucket)
-
-
-def recorded(bucket: Any) -> dict[str, Any]:
-    """The attributes of a bucket that are state."""
-    adopt(bucket)
-    attributes: dict[str, Any] = bucket.__dict__
-    return attributes

@@ -40,8 +40,7 @@ _USUAL: dict[str, Any] = {
 }
 FORMS = Forms(
     "moto.ssm.models:Parameter",
-    list(_USUAL),
-    {name: form for name, form in _USUAL.items() if form is not ...},
+    _USUAL,
 )
 # What a collection notes of itself; all else is moto's.
 _OWN = frozenset({*Tracked.__annotations__, *Named.__annotations__})

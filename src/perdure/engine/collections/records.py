@@ -21,7 +21,7 @@ from typing import Any
 
 import orjson
 
-from perdure.engine.collections.tracked import OnDisk, Place, Places, Tracked, Unfit
+from perdure.engine.collections.tracked import Numbered, Place, Places, Tracked, Unfit, is_encodable
 from perdure.errors import LoadError
 from perdure.persistence.entries import NUMBER_MAX, Collection, Row
 from perdure.persistence.keys import StoreKey
@@ -251,7 +251,7 @@ class Records(Tracked, OrderedDict[int, Any]):
         return made
 
     def giver(self) -> Places:
-        return _Given(self)
+        return Numbered(self, self.last() + 1)
 
     def entry(self, keys: tuple[Any, ...]) -> Any | None:
         found = OrderedDict.__contains__(self, keys[0])
@@ -263,18 +263,6 @@ class Records(Tracked, OrderedDict[int, Any]):
 
     def encode(self, entry: Any, keys: tuple[Any, ...]) -> bytes:
         return orjson.dumps(plain(entry, keys[0]))
-
-
-class _Given(Places):
-    """Rows stand where their numbers say."""
-
-    def __init__(self, records: Records) -> None:
-        super().__init__(records)
-        self.end = records.last() + 1
-
-    def of(self, at: Place, before: OnDisk | None) -> tuple[int, int]:
-        number = int(at[0])
-        return number, number
 
 
 def place_of(number: Any) -> Place | None:
@@ -291,7 +279,7 @@ def plain(record: Any, number: int) -> dict[str, Any]:
         raise Unfit
     key, data, moment = record.partition_key, record.data, record.created_at_datetime
     texts = key, data, record.explicit_hash_key or ""
-    if not all(type(text) is str and _is_encodable(text) for text in texts):
+    if not all(type(text) is str and is_encodable(text) for text in texts):
         raise Unfit
     if type(moment) is not datetime or moment.tzinfo is not None or moment.fold:
         raise Unfit
@@ -303,14 +291,6 @@ def plain(record: Any, number: int) -> dict[str, Any]:
     if record.explicit_hash_key is not None:
         found["explicit_hash_key"] = record.explicit_hash_key
     return found
-
-
-def _is_encodable(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _as_text(data: str) -> str | None:
@@ -368,13 +348,6 @@ def adopt(shard: Any) -> None:
         held = shard.__dict__[RECORDS] = made
     if type(held) is Records:
         held.owner = weakref.ref(shard)
-
-
-def recorded(shard: Any) -> dict[str, Any]:
-    """The attributes of a shard that are state."""
-    adopt(shard)
-    attributes: dict[str, Any] = shard.__dict__
-    return attributes
 
 
 def recorded_stream(stream: Any) -> dict[str, Any]:

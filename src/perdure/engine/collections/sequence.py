@@ -17,7 +17,7 @@ from copy import deepcopy
 from typing import Any, SupportsIndex
 
 from perdure.engine.collections.forms import Forms
-from perdure.engine.collections.tracked import OnDisk, Place, Places, Rest, Tracked
+from perdure.engine.collections.tracked import Numbered, Place, Places, Rest, Tracked
 from perdure.errors import LoadError
 from perdure.persistence.entries import Collection, Row
 from perdure.persistence.keys import StoreKey
@@ -91,11 +91,7 @@ class Sequence(Tracked, list[Any]):
         self.first -= count
 
     def _entries(self, row: Row) -> list[Any]:
-        assert row.value is not None
-        try:
-            entries = self.forms.decode(row.value)
-        except (ValueError, TypeError, KeyError, RecursionError) as error:
-            raise LoadError(str(self.home), f"entry {row.key}: {error!r}") from error
+        entries = self.forms.load(row, str(self.home))
         self.found(row)
         return entries
 
@@ -125,7 +121,7 @@ class Sequence(Tracked, list[Any]):
 
     def _note_from(self, place: int) -> None:
         """All entries from a place on were handed out, came or went."""
-        for number in range(place // BLOCK, -(-len(self) // BLOCK)):
+        for number in range(place // BLOCK, blocks_of(len(self))):
             self._note(number)
 
     def _handed_out(self) -> Sequence:
@@ -190,7 +186,7 @@ class Sequence(Tracked, list[Any]):
         return [*list.__iter__(self)]
 
     def giver(self) -> Places:
-        return _Given(self)
+        return Numbered(self, len(self))
 
     def entry(self, keys: tuple[Any, ...]) -> Any | None:
         (number,) = keys
@@ -201,7 +197,7 @@ class Sequence(Tracked, list[Any]):
         return found or None
 
     def places(self) -> Iterator[tuple[Place | None, tuple[Any, ...]]]:
-        for number in range(-(-len(self) // BLOCK)):
+        for number in range(blocks_of(len(self))):
             yield place_of(number), (number,)
 
     def encode(self, entry: Any, keys: tuple[Any, ...]) -> bytes:
@@ -211,7 +207,7 @@ class Sequence(Tracked, list[Any]):
         """Have what a list of moto has, as what no checkpoint knows."""
         self.begin()
         list.extend(self, held)
-        for number in range(-(-len(held) // BLOCK)):
+        for number in range(blocks_of(len(held))):
             self.mark(place_of(number), (number,))
 
 
@@ -225,7 +221,7 @@ def _changing(name: str) -> Any:
         try:
             return of_list(self, *arguments, **named)
         finally:
-            for number in range(-(-max(before, len(self)) // BLOCK)):
+            for number in range(blocks_of(max(before, len(self)))):
                 self._note(number)
 
     method.__name__ = name
@@ -239,16 +235,9 @@ for _name in (
     setattr(Sequence, _name, _changing(_name))
 
 
-class _Given(Places):
-    """Rows stand where their blocks do."""
-
-    def __init__(self, entries: Sequence) -> None:
-        super().__init__(entries)
-        self.end = len(entries)
-
-    def of(self, at: Place, before: OnDisk | None) -> tuple[int, int]:
-        number = int(at[0])
-        return number, number
+def blocks_of(count: int) -> int:
+    """How many blocks so many entries take."""
+    return -(-count // BLOCK)
 
 
 def place_of(number: int) -> Place:

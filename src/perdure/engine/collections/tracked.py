@@ -185,7 +185,10 @@ class Tracked:
 
     def is_new(self, row: Row) -> bool:
         """Whether a row of ``source`` was never in memory."""
-        at = row.key, row.sub
+        return self.is_unloaded((row.key, row.sub))
+
+    def is_unloaded(self, at: Place) -> bool:
+        """Whether a row of ``source``, by its key and sub, was never in memory."""
         return at not in self.disk and at not in self.gone
 
     def _know(self, row: Row) -> None:
@@ -352,6 +355,30 @@ class Places:
             part = self.new_parts[key] = self.end
             self.end += 1
         return part
+
+
+class Numbered(Places):
+    """Places that follow from keys, which are numbers."""
+
+    def __init__(self, tracked: Tracked, end: int) -> None:
+        """Begin; ``end`` is above every place that was given."""
+        super().__init__(tracked)
+        self.end = end
+
+    def of(self, at: Place, before: OnDisk | None) -> tuple[int, int]:
+        number = int(at[0])
+        return number, number
+
+
+def is_encodable(text: str) -> bool:
+    """Whether a text can stand in a file: half of a surrogate pair cannot."""
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def pending() -> int:

@@ -19,7 +19,9 @@ from perdure.engine.imports import after_import
 def install() -> None:
     """Adopt what is made or grows."""
     after_import("moto.s3.models", lambda s3: _behind(s3.FakeBucket, "__init__", objects.adopt))
-    after_import("moto.logs.models", lambda logs: _behind(logs.LogStream, PUT, events.adopt))
+    after_import(
+        "moto.logs.models", lambda logs: _behind(logs.LogStream, "put_log_events", events.adopt)
+    )
     after_import(
         "moto.ssm.models",
         lambda ssm: _behind(
@@ -36,9 +38,6 @@ def install() -> None:
             lambda store: events.adopt_datapoints(store.__dict__),
         ),
     )
-
-
-PUT = "put_log_events"
 
 
 def _behind(cls: Any, name: str, adopt: Callable[[Any], object]) -> None:
