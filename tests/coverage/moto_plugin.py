@@ -24,7 +24,6 @@ import datetime as dt
 import itertools
 import json
 import os
-import resource
 import threading
 import time
 from collections import defaultdict
@@ -49,6 +48,7 @@ from moto.core.models import botocore_stubber
 from moto.core.request import normalize_request
 from moto.core.responses import BaseResponse
 from moto.moto_api import recorder, state_manager
+from peak import peak_mb
 
 CONFIG_OF_MOTO = json.loads(json.dumps(default_user_config))
 
@@ -516,9 +516,7 @@ class _Recorder:
                     "reads": self.reads.get(test, []),
                 }
                 out.write(json.dumps(row) + "\n")
-            sums: dict[str, Any] = {
-                "memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
-            }
+            sums: dict[str, Any] = {"memory_mb": peak_mb()}
             if SWEEP is not None:
                 sums |= {
                     "calls": SWEEP.calls,

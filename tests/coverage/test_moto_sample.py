@@ -9,7 +9,7 @@ from tests.coverage.moto_sweep import ROOT, SAMPLE, Results, Runner, halves
 
 from perdure.engine import effects
 
-MEMORY_MB_MAX = 1200
+MEMORY_MB_MAX = 800
 JOBS = 2
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from tests.coverage.peak import peak_mb
 
 KB, MB = 1 << 10, 1 << 20
 # Beyond the interpreter, moto and S3's modules, which take about 90 MB.
@@ -22,13 +23,6 @@ SMALL_MEMORY_MB = 30
 
 def data_of(size: int, seed: int = 1) -> bytes:
     return random.Random(seed).randbytes(size)
-
-
-def peak_mb(server) -> int:
-    """The most memory the server has had so far."""
-    status = Path(f"/proc/{server.process.pid}/status").read_text()
-    line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
-    return int(line.split()[1]) >> 10
 
 
 def folder(server) -> Path:
@@ -97,7 +91,7 @@ def test_a_body_is_never_in_memory(server):
     s3 = server.client("s3")
     s3.put_object(Bucket="big", Key="warm", Body=data_of(MB))
     read(s3, "warm")
-    base = peak_mb(server)
+    base = peak_mb(server.process.pid)
     s3.put_object(Bucket="big", Key="k", Body=data_of(150 * MB))
     answer = s3.get_object(Bucket="big", Key="k")["Body"]
     seen = hashlib.sha256()
@@ -105,12 +99,12 @@ def test_a_body_is_never_in_memory(server):
         seen.update(piece)
     assert seen.hexdigest() == hashlib.sha256(data_of(150 * MB)).hexdigest()
     s3.copy_object(Bucket="big", Key="c", CopySource="big/k")
-    assert peak_mb(server) < base + SMALL_MEMORY_MB
+    assert peak_mb(server.process.pid) < base + SMALL_MEMORY_MB
 
     server.restart("kill")
     s3 = server.client("s3")
     assert read(s3, "k", Range="bytes=100000000-100000009") == data_of(150 * MB)[10**8 : 10**8 + 10]
-    assert peak_mb(server) < base + SMALL_MEMORY_MB
+    assert peak_mb(server.process.pid) < base + SMALL_MEMORY_MB
 
 
 @pytest.mark.parametrize("size", [10, 300 * KB, 3 * MB])

@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.coverage.peak import begin_peak, peak_mb
 
 from perdure.engine.policy import POLICY
 from perdure.engine.sharing import Sharing
@@ -250,7 +251,8 @@ def test_payloads_of_one_store_under_the_header_of_another(data: st.DataObject) 
 def test_a_few_bytes_take_no_memory(index: int, opcode: str) -> None:
     """A payload of ten bytes that asks for gigabytes of memo is refused without them."""
     put = b"r" + index.to_bytes(4, "little") if opcode == "binary" else b"p%d\n" % index
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    begin_peak()
+    before = peak_mb()
     reader = Reader(POLICY, Sharing())
     state = decode(with_payload(HEADERS[0], b"\x80\x05}" + put + b"."), path=PATH)
     try:
@@ -259,7 +261,7 @@ def test_a_few_bytes_take_no_memory(index: int, opcode: str) -> None:
     finally:
         reader.abandon()
 
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 256 << 10
+    assert peak_mb() - before < 256
 
 
 # ------------------------------------------------------------ the two JSON files
