@@ -33,13 +33,13 @@ from __future__ import annotations
 import os
 import random
 import string
-import struct
 import sys
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from hashlib import blake2b
 from random import Random
 from types import TracebackType
@@ -59,7 +59,7 @@ else:
 
 SEED_BYTES = 8
 # What a generator draws at a time.
-WORD_BITS = 32
+WORD_BITS, WORD_BYTES, BYTE_BITS = 32, 4, 8
 HEX_DIGITS = "0123456789abcdef"
 # A node no network card has: the bit that marks a group address is set.
 NODE_BITS, GROUP_ADDRESS = 48, 1 << 40
@@ -330,31 +330,45 @@ class _ByThread:
         stream = _SCOPE.stream()
         return _one_of(options, super().getrandbits if stream is None else stream.getrandbits)  # type: ignore[misc]
 
-    def choices_of(self, options: Any, number: int) -> list[Any]:
-        """As so many times ``choice``; asks once who calls, and draws in one go.
+    def text_of(self, pool: str, length: int) -> str:
+        """So many characters, each as ``choice`` would draw it; asks once who calls.
 
-        A generator gives a number of up to 32 bits from one word of its own each, and a
-        longer one from as many words as it takes, the lowest first.  So a long one is
-        made of the very words; those that are no choice are drawn again, as ever.
+        A generator gives a number of up to 32 bits from the highest of one word of its own
+        each, and a longer one from as many words as it takes, the lowest first.  So one of
+        the very words is drawn, and a place in the pool is seen in each word's last byte;
+        those that are none are drawn again, as ever.
         """
         stream = _SCOPE.stream()
         getrandbits = super().getrandbits if stream is None else stream.getrandbits  # type: ignore[misc]
-        count = len(options)
-        unused = WORD_BITS - count.bit_length()
-        if number == 1 or not 0 <= unused < WORD_BITS:
-            return [_one_of(options, getrandbits) for _ in range(number)]
-        chosen: list[Any] = []
-        while missing := number - len(chosen):
-            words = getrandbits(WORD_BITS * missing).to_bytes(WORD_BITS // 8 * missing, "little")
-            places = [word >> unused for word in struct.unpack(f"<{missing}I", words)]
-            chosen += [options[place] for place in places if place < count]
-        return chosen
+        table = _characters(pool)
+        if table is None:
+            return "".join(_one_of(pool, getrandbits) for _ in range(length))
+        text = b""
+        while missing := length - len(text):
+            words = getrandbits(WORD_BITS * missing).to_bytes(WORD_BYTES * missing, "little")
+            text += words[WORD_BYTES - 1 :: WORD_BYTES].translate(*table)
+        return text.decode("latin-1")
 
     def seed(self, *arguments: Any, **named: Any) -> None:
         """As ``Random.seed``; a call seeds for itself only."""
         stream = _SCOPE.stream()
         seed = super().seed if stream is None else stream.seed  # type: ignore[misc]
         seed(*arguments, **named)
+
+
+@cache
+def _characters(pool: str) -> tuple[bytes, bytes] | None:
+    """Which character each byte stands for, and the bytes that stand for none.
+
+    None for a pool whose places are no whole byte, or whose characters are none.
+    """
+    count = len(pool)
+    unused = BYTE_BITS - count.bit_length()
+    if not count or unused < 0 or not pool.isascii():
+        return None
+    places = [byte >> unused for byte in range(1 << BYTE_BITS)]
+    table = bytes(ord(pool[place]) if place < count else 0 for place in places)
+    return table, bytes(byte for byte, place in enumerate(places) if place >= count)
 
 
 def _one_of(options: Any, getrandbits: Callable[[int], int]) -> Any:
@@ -406,11 +420,11 @@ def install() -> None:
             lower_case: bool = False,  # noqa: FBT001, FBT002 - the same
         ) -> str:
             pool = string.ascii_letters + (string.digits if include_digits else "")
-            drawn = "".join(self.choices_of(pool, length))
+            drawn = self.text_of(pool, length)
             return drawn.lower() if lower_case else drawn
 
         def get_random_hex(self, length: int = 8) -> str:
-            return "".join(self.choices_of(HEX_DIGITS, length))
+            return self.text_of(HEX_DIGITS, length)
 
     mock_random.__class__ = _Motos
     shared = random._inst

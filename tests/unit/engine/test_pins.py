@@ -382,15 +382,25 @@ def test_pins_without_the_lock_are_refused() -> None:
     assert len(errors) == 1
 
 
-@pytest.mark.parametrize("options", [*range(1, 70), 255, 256, 257, 70_000])
-def test_many_choices_are_those_made_one_by_one(engine: Engine, options: int) -> None:
+@pytest.mark.parametrize(
+    "pool",
+    [
+        *("".join(map(chr, range(33, 33 + count))) for count in range(1, 95)),
+        "".join(map(chr, range(128))),  # places of eight bits
+        "aab" * 85,  # the most that are within a byte
+        "a" * 256,
+        "".join(map(chr, range(70_000))),
+        "äöü",  # no ASCII
+    ],
+    ids=lambda pool: f"{len(pool)}-{pool[:3]!a}",
+)
+def test_many_choices_are_those_made_one_by_one(engine: Engine, pool: str) -> None:
     """Drawn in one go they are the same, and so is the number drawn next."""
-    pool = range(options)
     for number in (0, 1, 2, 33, 200):
         plain = random.Random(7)
-        expected = [plain.choice(pool) for _ in range(number)], plain.random()
+        expected = "".join(plain.choice(pool) for _ in range(number)), plain.random()
         with pinned(Pins(1, 7)):
-            assert (mock_random.choices_of(pool, number), mock_random.random()) == expected
+            assert (mock_random.text_of(pool, number), mock_random.random()) == expected
 
 
 def test_a_server_imports_no_test_runner() -> None:

@@ -23,6 +23,8 @@ transactions  a DynamoDB transaction keeps what it may have to undo, not each ta
 buckets     S3 lists a page by looking at its keys, not at all keys of the bucket
 reads       what a read notes though nobody asks for it is not noted
 stacks      CloudFormation by change sets, and resource types moto leaves out
+direct      the way of a request through moto's response class, where it is short
+members     the members of an answer are found and written by one loop
 speed       work moto repeats in every call though it never changes
 """
 
@@ -35,12 +37,14 @@ from perdure.engine.quirks import (
     bodies,
     buckets,
     copies,
+    direct,
     displays,
     executions,
     identity,
     jobs,
     lookups,
     mails,
+    members,
     names,
     order,
     paging,
@@ -65,7 +69,8 @@ def install() -> None:
         # Polling goes around what queues puts in place.
         *(identity, names, tracking, paging, queues, polling, threads),
         # As reads goes around buckets.
-        *(executions, jobs, beside, copies, displays, mails, order, buckets, reads, stacks, speed),
+        *(executions, jobs, beside, copies, displays, mails, order, buckets, reads, stacks),
+        *(speed, members, direct),
         *(tables, transactions, lookups, bodies, adopting),
     ):
         quirk.install()

@@ -1,0 +1,76 @@
+"""A request of a call is what werkzeug would make of it."""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any
+
+import pytest
+from moto.core.request import EnvironHeaders, Request
+from tests.unit.calls import a_call
+
+from perdure.engine.core import Engine
+from perdure.engine.requests import MotosHeaders, MotosRequest, environ_for
+
+FORM = "application/x-www-form-urlencoded"
+
+
+def test_headers_are_those_of_the_environment(engine: Engine) -> None:
+    """Each pass over them gives what the first gave; a look-up ignores case."""
+    headers = [("x-amz-meta-my_key", "1"), ("content-type", "text/plain")]
+    environ = environ_for(a_call("s3", "PUT /b/k", method="PUT", path="/b/k", headers=headers))
+    found = MotosRequest(environ).headers
+    assert list(found) == list(found) == list(type(found).__mro__[1](environ))
+    assert ("x-amz-meta-my_key", "1") in list(found)
+    assert found["Content-Type"] == "text/plain"
+
+
+HEADERS = [("x-amz-meta-my_key", "1"), ("content-type", "text/plain"), ("Content-Length", "3")]
+
+
+@pytest.mark.parametrize(
+    "name", ["Content-Type", "content_type", "X-AMZ-META-MY-KEY", "content-length", "absent", "", 7]
+)
+def test_a_header_is_found_as_by_werkzeug(engine: Engine, name: Any) -> None:
+    """By any spelling, or a default, or the same complaint."""
+    environ = environ_for(a_call("sqs", "PUT /", headers=HEADERS, body=b"abc"))
+    ours, theirs = MotosHeaders(environ), EnvironHeaders(environ)
+    for look in (
+        lambda headers: headers[name],
+        lambda headers: name in headers,
+        lambda headers: headers.get(name),
+        lambda headers: headers.get(name, 5),
+        lambda headers: headers.get(name, 5, int),
+    ):
+        assert said(look, ours) == said(look, theirs)
+
+
+def said(look: Any, headers: Any) -> Any:
+    try:
+        return look(headers)
+    except Exception as error:  # noqa: BLE001 - whatever werkzeug complains of
+        return f"{type(error).__name__}: {error}"
+
+
+@pytest.mark.parametrize("kind", ["", "text/plain", FORM, FORM.upper(), f"{FORM};charset=utf-8"])
+@pytest.mark.parametrize("body", [b"", b"a=1&a=2&b=%ff+&c", b"\xff", b"a=%C3%A4;b"])
+@pytest.mark.parametrize("first", ["form", "data", "files", "values", "stream"])
+def test_a_body_is_read_as_by_werkzeug(engine: Engine, kind: str, body: bytes, first: str) -> None:
+    """As a form or as bytes, whatever is asked for first."""
+    headers = [("content-type", kind)] if kind else []
+    found = []
+    for of in (MotosRequest, Request):
+        request = of(environ_for(a_call("sqs", "SendMessage", body=body, headers=headers)))
+        start = request.stream.read() if first == "stream" else getattr(request, first)
+        rest = request.form, request.files, request.data, request.values, request.stream.read()
+        found.append((start, rest, request.raw_path, request.url, request.raw_url))
+    assert found[0] == found[1]
+    assert [type(each) for each in found[0][1]] == [type(each) for each in found[1][1]]
+
+
+def test_a_request_holds_no_circle(engine: Engine) -> None:
+    """It is freed when its call is over, not when the collector comes."""
+    request = MotosRequest(environ_for(a_call("sqs", "SendMessage", body=b"{}")))
+    gone = weakref.ref(request)
+    del request
+    assert gone() is None
