@@ -18,7 +18,6 @@ from moto.core.request import (
     PRESERVED_HEADER_NAMES_ENVIRON_KEY,
     EnvironHeaders,
     Request,
-    environ_key_for_header,
     should_preserve_original_header_name,
 )
 from werkzeug.datastructures import ImmutableMultiDict
@@ -35,6 +34,7 @@ PLAIN_PATH = re.compile(r"/(?!/)[A-Za-z0-9/._-]*", re.ASCII)
 PLAIN_QUERY = re.compile(r"[A-Za-z0-9._=&-]+", re.ASCII)
 # Names of headers come from clients, too.
 NAMES_MAX = 10_000
+OF_BODIES = ("Content-Type", "Content-Length")
 NOTHING: ImmutableMultiDict[str, Any] = ImmutableMultiDict()
 URL_ENCODED = re.compile(r"application/x-www-form-urlencoded(; ?charset=utf-8)?", re.IGNORECASE)
 FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
@@ -45,6 +45,14 @@ def _place(name: str) -> str:
     """Under which key of an environment a header stands."""
     key = name.upper().replace("-", "_")
     return key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"
+
+
+@lru_cache(NAMES_MAX)
+def _spelling(key: str) -> str:
+    """How a header is spelt that stands there; "" for what is no header."""
+    if key.startswith("HTTP_") and key not in ("HTTP_CONTENT_TYPE", "HTTP_CONTENT_LENGTH"):
+        return key[5:].replace("_", "-").title()
+    return key.replace("_", "-").title() if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else ""
 
 
 class MotosHeaders(EnvironHeaders):  # type: ignore[misc]
@@ -70,9 +78,25 @@ class MotosHeaders(EnvironHeaders):  # type: ignore[misc]
         return self.environ.get(_place(key), default)
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
+        return iter(self._all())
+
+    def items(self, lower: bool = False) -> Iterator[tuple[str, str]]:  # noqa: FBT001, FBT002
+        """Names and values; as the class above has it."""
+        return super().items(lower) if lower else iter(self._all())
+
+    def keys(self, lower: bool = False) -> Iterator[str]:  # noqa: FBT001, FBT002
+        """Names; as the class above has it."""
+        return super().keys(lower) if lower else iter([name for name, _ in self._all()])
+
+    def _all(self) -> list[tuple[str, str]]:
         if self._kept is None:
-            self._kept = list(super().__iter__())
-        return iter(self._kept)
+            if PRESERVED_HEADER_NAMES_ENVIRON_KEY in self.environ:
+                self._kept = list(super().__iter__())
+            else:
+                spelt = ((_spelling(key), value) for key, value in self.environ.items())
+                # One of these two without a value is none.
+                self._kept = [(n, v) for n, v in spelt if n and (v or n not in OF_BODIES)]
+        return self._kept
 
 
 class MotosRequest(Request):  # type: ignore[misc]
@@ -202,7 +226,7 @@ def environ_for(call: Call) -> dict[str, Any]:
 def _add_headers(environ: dict[str, Any], headers: Headers) -> None:
     preserved = {}
     for name, value in headers:
-        key = environ_key_for_header(name)
+        key = _place(name)
         if key in environ:
             environ[key] += "," + value
         else:

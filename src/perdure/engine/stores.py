@@ -246,7 +246,12 @@ def _get_region(regions: AccountSpecificBackend[Any], region: str) -> BaseBacken
     backend: BaseBackend | None = dict.get(regions, region)
     if backend is None:
         backend = STORES.open(regions, region)
-    STORES.touch(StoreKey(_module(regions), regions.account_id, region))
+    # Made once: an S3 put comes here eight times.
+    keys = regions.__dict__.setdefault("_perdure_keys", {})
+    key = keys.get(region)
+    if key is None:
+        key = keys[region] = StoreKey(_module(regions), regions.account_id, region)
+    STORES.touch(key)
     return backend
 
 

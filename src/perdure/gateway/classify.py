@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import lru_cache
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote_plus
 
 from perdure.engine import services
 from perdure.engine.calls import Call, Headers
@@ -62,6 +62,7 @@ READ_HOST = re.compile(r"\.(?:s3-control|s3-accesspoint|execute-api)\.")
 LAMBDA_PATH = re.compile(r"/\d{4}-\d{2}-\d{2}/(?:functions|event-source-mappings|layers)(?:/|$)")
 CBOR_PATH = re.compile(r"/service/[^/]+/operation/(?P<operation>[^/]+)$")
 FIELDS = ("Action", "Version", "AWSAccessKeyId", "SubscriptionArn")
+FIELD = re.compile(rf"(?:^|&)({'|'.join(FIELDS)})=([^&]*)")
 FORM = "application/x-www-form-urlencoded"
 
 
@@ -286,7 +287,8 @@ def _form(request: RawRequest) -> dict[str, str]:
     if request.first.get("content-type", "").startswith(FORM) and isinstance(request.body, bytes):
         # Only the fields that classify; bodies can be large.
         head = request.body[: 1 << 16].decode("utf-8", "replace")
-        return {k: v for k, v in parse_qsl(head) if k in FIELDS}
+        found = {k: unquote_plus(v) for k, v in FIELD.findall(head) if v}
+        return found or {k: v for k, v in parse_qsl(head) if k in FIELDS}
     if "Action=" in request.query:
         return {k: v for k, v in parse_qsl(request.query) if k in FIELDS}
     return {}

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import gzip
+import json
+import random
 from typing import Any
 
 import pytest
-from moto.core.responses import BaseResponse
+from moto.core.responses import PROTOCOL_PARSERS, BaseResponse
+from moto.core.utils import get_service_model
 from moto.moto_api._internal import mock_random
 from tests.unit.calls import a_call
 
@@ -14,7 +17,7 @@ from perdure.engine.core import Engine
 from perdure.engine.dispatch import routes_of
 from perdure.engine.pins import Pins, pinned
 from perdure.engine.quirks import direct
-from perdure.engine.requests import MotosRequest, environ_for
+from perdure.engine.requests import MotosRequest, ObjectRequest, environ_for
 
 
 class Listed(dict[str, Any]):
@@ -159,6 +162,22 @@ def test_a_response_is_made_ready_as_by_moto(
     assert made_ready(MotosRequest(environ_for(call)), url, ours=True, use_raw_body=True) == raw
 
 
+@pytest.mark.parametrize("method", ["PUT", "GET", "POST"])
+@pytest.mark.parametrize("query", ["", "tagging", "list-type=2&prefix=a%20b"])
+@pytest.mark.parametrize(("kind", "body"), REQUESTS)
+def test_an_object_is_made_ready_as_by_moto(
+    engine: Engine, kind: str, body: bytes, query: str, method: str
+) -> None:
+    """S3 takes a body as bytes, whatever it is."""
+    headers = [("content-type", kind)] if kind else []
+    call = a_call("s3", "PUT /b/k", method=method, path="/b/k", query=query, body=body)
+    call.headers += headers
+    url = "http://localhost:4566/b/k" + (f"?{query}" if query else "")
+    named = {"use_raw_body": True}
+    expected = made_ready(ObjectRequest(environ_for(call)), url, ours=False, **named)
+    assert made_ready(ObjectRequest(environ_for(call)), url, ours=True, **named) == expected
+
+
 def test_a_packed_body_is_unpacked(engine: Engine) -> None:
     """Which the short way does not do."""
     headers = [("content-type", JSON), ("content-encoding", "gzip")]
@@ -209,3 +228,87 @@ def test_an_answer_has_the_request_id_moto_gives(
             found.append((*enrich(dict(status), body), mock_random.random()))
     assert found[0] == found[1]
     assert len(found[0][0]["x-amzn-requestid"]) == 52
+
+
+def some_json(shape: Any, choose: random.Random, depth: int = 0) -> Any:
+    """What a client may send for a shape, and some of what it may not."""
+    if choose.random() < 0.1:
+        return choose.choice([None, 7, "text", True, [], {}])
+    if depth > 4:
+        return None
+    several = range(choose.randrange(3))
+    if shape.type_name == "list":
+        return [some_json(shape.member, choose, depth + 1) for _ in several]
+    if shape.type_name == "map":
+        return {f"key{n}": some_json(shape.value, choose, depth + 1) for n in several}
+    if shape.type_name == "structure":
+        return {
+            each.serialization.get("name", name): some_json(each, choose, depth + 1)
+            for name, each in shape.members.items()
+            if choose.random() < 0.6
+        } | {"unknown": 1}
+    sent = {"blob": "YQ==", "timestamp": 1_700_000_000, "boolean": True, "string": "s"}
+    return sent.get(shape.type_name, choose.choice([3, 2.5, "4", True]))
+
+
+@pytest.mark.parametrize(
+    "service", ["dynamodb", "sqs", "ssm", "logs", "lambda", "kinesis", "batch"]
+)
+def test_parameters_are_those_moto_parses(engine: Engine, service: str) -> None:
+    """Of JSON of every shape, or with the same complaint."""
+    model = get_service_model(service)
+    choose = random.Random(service)
+    parsed = 0
+    for name in list(model.operation_names)[:80]:
+        operation = model.operation_model(name)
+        if operation.input_shape is None:
+            continue
+        for _ in range(5):
+            body = json.dumps(some_json(operation.input_shape, choose)).encode()
+            request = {
+                "body": body,
+                "values": {},
+                "headers": {},
+                "url_params": {},
+                "method": "",
+                "url_path": "/",
+            }
+            ours = outcome(PROTOCOL_PARSERS[str(model.protocol)](operation).parse, request)
+            with direct.REPLACED.undone():
+                kind = PROTOCOL_PARSERS[str(model.protocol)]
+                expected = outcome(kind(operation).parse, request)
+            assert ours == expected
+            parsed += isinstance(ours, dict)
+    assert parsed > 20
+
+
+def outcome(parse: Any, request: dict[str, Any]) -> Any:
+    try:
+        return parse(request)
+    except Exception as error:  # noqa: BLE001 - whatever moto complains of
+        return f"{type(error).__name__}: {error}"
+
+
+@pytest.mark.parametrize(("kind", "body"), [r for r in REQUESTS if b"\xff" not in r[1]])
+@pytest.mark.parametrize("method", ["POST", "GET"])
+@pytest.mark.parametrize("query", ["", "Path=p"])
+@pytest.mark.parametrize("service", ["ssm", "iam", "ec2"])
+def test_parsed_parameters_are_those_of_moto(  # noqa: PLR0917 - what a request is made of
+    engine: Engine, kind: str, body: bytes, method: str, query: str, service: str
+) -> None:
+    """Whatever the body is, by query and form."""
+    headers = [("content-type", kind), ("x-amz-target", "S.PutParameter")]
+    action = {"ssm": "PutParameter", "iam": "CreateRole", "ec2": "RunInstances"}[service]
+    call = a_call(service, action, body=body, headers=headers, query=query, method=method)
+    found = []
+    for parse in (BaseResponse.parse_parameters, direct.REPLACED.original["parse_parameters"]):
+        request = MotosRequest(environ_for(call))
+        response = BaseResponse(service)
+        response.querystring, response.headers = {"Action": [action]}, request.headers
+        response.normalized_request, response.uri_match = request, {}
+        try:
+            parse(response, request)
+            found.append(response.params)
+        except Exception as error:  # noqa: BLE001 - whatever moto complains of
+            found.append(f"{type(error).__name__}: {error}")
+    assert found[0] == found[1]

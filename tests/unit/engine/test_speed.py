@@ -116,3 +116,23 @@ def test_names_are_spelt_as_moto_spells_them(engine: Engine) -> None:
     """Those of AWS' operations, and whatever else a client sends."""
     for name in ("DescribeDBInstances", "ListTagsForResource", "x", "", "aB cD"):
         assert camelcase_to_underscores(name) == speed.underscores_of(name)
+
+
+NAMES_OF_HEADERS = (
+    *("X-Amz-Meta-A", "x-amz-meta-my_key", "x-amz-meta-ä", "x-amz-meta-", "x-amz-meta-a\n"),
+    *("Content-Type", "cache-control", "Expires", "X-Amz-Storage-Class", "x-amz-meta-a\n\n", "", 7),
+)
+
+
+def test_the_headers_kept_with_an_object_are_those_moto_keeps(engine: Engine) -> None:
+    """Under the names it keeps them by, also of lists."""
+    import moto.s3.utils
+
+    original = speed.REPLACED.original["metadata_from_headers"]
+    for value in ("v", ["first", "second"]):
+        headers = dict.fromkeys(NAMES_OF_HEADERS, value)
+        expected = original(headers)
+        for _ in range(2):
+            found = moto.s3.utils.metadata_from_headers(headers)
+            assert (type(found), dict(found.items())) == (type(expected), dict(expected.items()))
+    assert len(expected) > 4

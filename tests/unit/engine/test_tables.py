@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
+from moto.dynamodb.models.dynamo_type import DDBType, DynamoType, Item
 from tests.unit.engine.both_ways import Script, compare, seconds_of, target_call
 from tests.unit.engine.conftest import key
 
@@ -356,3 +358,72 @@ def test_a_stream_that_fails_leaves_no_old_index(
 
     expected = {"put": 4, "delete": 2, "update": 2}[change]
     assert len(store.query("t", {"S": "0"}, **rest, **of_index)[0]) == expected
+
+
+VALUES = [
+    {"S": "ä"},
+    {"S": ""},
+    {"S": b"bytes"},
+    {"S": 7},
+    {"N": "1.50"},
+    {"N": "no number"},
+    {"B": "YQ=="},
+    {"B": b"a"},
+    {"BOOL": True},
+    {"NULL": True},
+    {"SS": ["a", "b"]},
+    {"NS": ["1", "2"]},
+    {"L": [{"S": "a"}, {"N": "1"}]},
+    {"M": {"a": {"S": "b"}, "c": {"L": []}}},
+    {"X": "of no type"},
+    {DDBType.STRING: "of an enumeration"},
+]
+
+
+@pytest.mark.parametrize("value", VALUES, ids=str)
+def test_a_value_is_as_large_and_means_the_same_as_in_moto(engine: Engine, value: Any) -> None:
+    """Whatever its type, or the same complaint."""
+    found = []
+    for moto in (nullcontext(), tables.REPLACED.undone()):
+        with moto:
+            typed = DynamoType(value)
+            found.append(
+                (outcome(typed.size), outcome(lambda of=typed: of.cast_value), vars(typed))
+            )
+    assert repr(found[0]) == repr(found[1])
+
+
+@pytest.mark.parametrize(
+    "attrs",
+    [
+        {str(n): each for n, each in enumerate(VALUES) if "no number" not in str(each)},
+        {"N": {"N": None}},
+        {"a": {"S": 7}, "b": None},
+        {"a": {"S": "x" * 404_990}},
+        {"a": {"S": "x" * 404_999}},
+        {"a": {"S": "x" * 405_000}},
+        {f"a{n}": {"S": "x" * 1000} for n in range(410)},
+        {"a" * 405_000: {"S": ""}, "b": None},
+        {7: {"S": "a"}},
+        {},
+    ],
+    ids=lambda attrs: str(attrs)[:30],
+)
+def test_an_item_is_made_or_refused_as_by_moto(engine: Engine, attrs: Any) -> None:
+    """With all its attributes, in their order; or for its size, or what is wrong first."""
+    key = DynamoType({"S": "k"})
+    found = []
+    for moto in (nullcontext(), tables.REPLACED.undone()):
+        with moto:
+            made = outcome(lambda: vars(Item(key, None, attrs)))
+            shown = repr(made)
+            kinds = [type(each) for each in made.values()] if isinstance(made, dict) else []
+            found.append((shown, kinds))
+    assert found[0] == found[1]
+
+
+def outcome(ask: Any) -> Any:
+    try:
+        return ask()
+    except Exception as error:  # noqa: BLE001 - whatever moto complains of
+        return f"{type(error).__name__}: {error}"

@@ -18,20 +18,23 @@ from __future__ import annotations
 import json
 from collections import ChainMap, OrderedDict
 from typing import Any
-from urllib.parse import parse_qsl, urlparse
+from urllib.parse import parse_qs, parse_qsl, urlparse
 
 import moto.core.responses
 from moto.core import serialize
+from moto.core.parse import BaseJSONParser
 from moto.core.responses import BaseResponse
 
 from perdure.engine.quirks.replaced import Replaced
-from perdure.engine.requests import NOTHING, MotosHeaders, MotosRequest
+from perdure.engine.requests import NOTHING, MotosHeaders, MotosRequest, ObjectRequest
 
 REPLACED = Replaced()
 # What no handler can change after it was handed out: a list would be, a text is not.
 SCALARS = (str, int, float, bool, type(None))
 # Where a response and a request keep what they were asked.
 BODY, ROUTE = "_perdure_body", "_perdure_route"
+# Where a shape keeps what a parser has to know of its members.
+MEMBERS = "_perdure_parsed"
 # Who has none of them is one name without a value to what reads forms.
 OF_FORMS = ("&", "=", "+", "%")
 
@@ -39,6 +42,8 @@ OF_FORMS = ("&", "=", "+", "%")
 def install() -> None:
     """Take the short way where it leads to the same."""
     REPLACED.put(BaseResponse, "setup_class", _setup_class)
+    REPLACED.put(BaseResponse, "parse_parameters", _parse_parameters)
+    REPLACED.put(BaseJSONParser, "_parse_structure", _parse_structure)
     REPLACED.put(BaseResponse, "_get_action", _get_action)
     REPLACED.put(BaseResponse, "_get_param", _get_param)
     REPLACED.put(BaseResponse, "_get_action_from_method_and_request_uri", _route_of)
@@ -55,18 +60,20 @@ def _setup_class(
     headers: Any = None,
     use_raw_body: bool | None = None,  # noqa: FBT001 - as moto has it
 ) -> None:
-    if use_raw_body or not _is_plain(response, request, full_url, headers):
+    if full_url is None or not _is_plain(request, headers):
         REPLACED.original["setup_class"](response, request, full_url, headers, use_raw_body)
         return
-    assert full_url is not None
+    use_raw_body = response.use_raw_body if use_raw_body is None else use_raw_body
     response.is_werkzeug_request = request.from_wsgi_server
     response.normalized_request = request
     response.parsed_url = urlparse(full_url)
-    response.raw_body, response.form_data = request.data, request.form
-    response.body = body = response.raw_body.decode("utf-8")
+    response.body = response.raw_body = request.data
+    response.form_data = request.form
+    if not use_raw_body:
+        response.body = response.body.decode("utf-8")
     response.uri, response.path = full_url, response.parsed_url.path
     response.raw_path, response.method = request.raw_path, request.method
-    response.querystring = response.data = _query_of(request.form, body, request.headers)
+    response.querystring = response.data = _query_of(response, use_raw_body=bool(use_raw_body))
     response.region = response.get_region_from_url(request, full_url)
     response.partition = moto.core.responses.get_partition(response.region)
     response.uri_match = {}
@@ -86,17 +93,67 @@ def _setup_class(
     )
 
 
-def _is_plain(response: Any, request: Any, full_url: str | None, headers: Any) -> bool:
+def _parse_parameters(response: Any, request: Any) -> None:
+    """As ``BaseResponse.parse_parameters``, which joins query and form for every protocol."""
+    model = moto.core.responses.get_service_model(response.boto3_service_name)
+    operation = model.operation_model(response._get_action())
+    protocol = moto.core.responses.determine_request_protocol(model, request.content_type)
+    kind = moto.core.responses.PROTOCOL_PARSERS[protocol]
+    if protocol == "json":
+        values = NOTHING  # it reads the body alone
+    elif type(request) is MotosRequest and request.method == "POST" and not request.query_string:
+        values = request.form
+    else:
+        values = request.values
+    response.params = kind(operation, map_type=response.PROTOCOL_PARSER_MAP_TYPE).parse(
+        {
+            "method": request.method,
+            "values": values,
+            "headers": request.headers,
+            "body": request.data,
+            "url_path": request.path,
+            "url_params": response.uri_match,
+        }
+    )
+
+
+def _parse_structure(parser: Any, shape: Any, value: Any) -> Any:
+    """As ``BaseJSONParser._parse_structure``, which looks every member's name up anew."""
+    if value is None or shape.is_document_type:
+        return value
+    parsed = parser.MAP_TYPE()
+    kept = shape.__dict__.setdefault(MEMBERS, {})
+    kind = type(parser)
+    if kind not in kept:
+        kept[kind] = _members_of(kind, shape)
+    for name, sent, each, is_plain in kept[kind]:
+        found = value.get(sent)
+        if found is not None:
+            parsed[name] = found if is_plain else parser._parse_shape(each, found)
+    return parsed
+
+
+def _members_of(kind: type[BaseJSONParser], shape: Any) -> tuple[tuple[Any, ...], ...]:
+    """Of each: its name, that in JSON, its shape, and whether it is taken as it is."""
+    takes_as_is = kind._default_handle is BaseJSONParser._default_handle
+    return tuple(
+        (
+            name,
+            each.serialization.get("name", name),
+            each,
+            takes_as_is and not hasattr(kind, f"_parse_{each.type_name}"),
+        )
+        for name, each in shape.members.items()
+    )
+
+
+def _is_plain(request: Any, headers: Any) -> bool:
     """Whether a request is a body as it came, or a form of names and values, and nothing else."""
-    if type(request) is not MotosRequest or full_url is None or response.use_raw_body:
-        return False
-    environ = request.environ
     return (
-        headers is request.headers
-        and "HTTP_CONTENT_ENCODING" not in environ
-        and not environ["QUERY_STRING"]
-        and "?" not in full_url
-        and environ["CONTENT_LENGTH"] != "0"
+        type(request) in (MotosRequest, ObjectRequest)
+        and headers is request.headers
+        and "HTTP_CONTENT_ENCODING" not in request.environ
+        and type(request.data) is bytes
         and (request.form is NOTHING or _is_plain_form(request))
     )
 
@@ -106,16 +163,22 @@ def _is_plain_form(request: Any) -> bool:
     return bool(request.form) and request.files is NOTHING and "key" not in request.form
 
 
-def _query_of(form: Any, body: str, headers: Any) -> dict[str, list[str]]:
-    """What is in a form; or what moto finds as it takes any other body for one."""
+def _query_of(response: Any, *, use_raw_body: bool) -> dict[str, Any]:
+    """What is in a form or else in the URL; or what moto takes for either."""
+    form, body, query = response.form_data, response.body, response.parsed_url.query
     if form:
         return OrderedDict((name, [value]) for name, value in form.items())
-    if any(mark in body for mark in OF_FORMS):
+    if query:
+        found = OrderedDict(parse_qs(query, keep_blank_values=True))
+        if found:
+            return found
+    if body and not use_raw_body:
+        if not any(mark in body for mark in OF_FORMS):
+            return OrderedDict({body: [""]})
         pairs = parse_qsl(body, keep_blank_values=True)
         if pairs:
             return OrderedDict((name, [value]) for name, value in pairs)
-        return OrderedDict(headers)
-    return OrderedDict({body: [""]})
+    return OrderedDict(response.normalized_request.headers)
 
 
 def _get_action(response: Any) -> Any:

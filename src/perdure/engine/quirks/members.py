@@ -50,7 +50,6 @@ class _Member(NamedTuple):
         written: Under which name.
     """
 
-    key: str
     shape: Any
     names: tuple[str, ...]
     plain: type | None
@@ -66,37 +65,46 @@ def _serialize_type_structure(
         return
     wrapper = serializer.MAP_TYPE() if key else serialized
     transformers = serializer._value_picker.response_transformers
-    for member in members:
-        found = _member(value, member.names)
-        if transformers:
-            found = _transformed(serializer, member.key, found, transformers)
+    changing = _changing(tuple(transformers), tuple(members)) if transformers else ()
+    is_dict = type(value) is dict
+    for name, (each, names, plain, written) in members.items():
+        found = None
+        if is_dict:
+            for alias in names:
+                if alias in value:
+                    found = value[alias]
+                    break
+        else:
+            found = _member(value, names)
+        if name in changing:
+            found = _transformed(serializer, name, found, transformers)
         if found is None:
             continue
-        if type(found) is member.plain:
-            wrapper[member.written] = found
+        if type(found) is plain:
+            wrapper[written] = found
         else:
-            serializer._serialize(wrapper, found, member.shape, member.key)
+            serializer._serialize(wrapper, found, each, name)
     if key:
         serializer._default_serialize(serialized, wrapper, shape, key)
 
 
-def _members_of(serializer: Any, value: Any, shape: Any) -> tuple[_Member, ...] | None:
-    """What such a value may have; None = ask moto."""
+def _members_of(serializer: Any, value: Any, shape: Any) -> dict[str, _Member] | None:
+    """What such a value may have, by name; None = ask moto."""
     if value is None or type(serializer._value_picker) is not serialize.XFormedAttributePicker:
         return None
     kept = shape.__dict__.setdefault(MEMBERS, {})
     kind = type(serializer), type(value)
     if kind not in kept:
         kept[kind] = _members_made(serializer, value, shape)
-    found: tuple[_Member, ...] | None = kept[kind]
+    found: dict[str, _Member] | None = kept[kind]
     return found
 
 
-def _members_made(serializer: Any, value: Any, shape: Any) -> tuple[_Member, ...] | None:
+def _members_made(serializer: Any, value: Any, shape: Any) -> dict[str, _Member] | None:
     kind: Any = type(serializer)
     if not _is_one_loop(kind):
         return None
-    members = []
+    members = {}
     for key, each in shape.members.items():
         each.parent = shape
         names = _names_of(serializer, value, key, each)
@@ -104,8 +112,8 @@ def _members_made(serializer: Any, value: Any, shape: Any) -> tuple[_Member, ...
             return None
         plain = PLAIN.get(each.type_name) if _writes_plain(kind) else None
         written = serializer.get_serialized_name(each, key)
-        members.append(_Member(key, each, names, plain, written))
-    return tuple(members)
+        members[key] = _Member(each, names, plain, written)
+    return members
 
 
 @cache
@@ -169,6 +177,12 @@ def _transformed(serializer: Any, key: str, value: Any, transformers: dict[str, 
             if path.endswith(each):
                 return transformers[each](value)
     return value
+
+
+@lru_cache(PATHS_MAX)
+def _changing(paths: tuple[str, ...], names: tuple[str, ...]) -> frozenset[str]:
+    """Members that one of these paths may end with."""
+    return frozenset(name for name in names if _ending_in(paths, name))
 
 
 @lru_cache(PATHS_MAX)

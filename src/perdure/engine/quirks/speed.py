@@ -6,6 +6,7 @@ Found with ``bench/recording.py --profile`` and ``bench/run.py``:
     the names of elements of XML, letter by letter      a twentieth of a call
     XML through a chain of handlers, piece by piece     a seventh of one that answers in it
     a name of AWS' in moto's spelling, letter by letter a quarter of receiving a message
+    which headers are kept with an object, by pattern   a sixteenth of an S3 put
     ids, drawn by a call for each of their characters   60 us for a receipt handle
 
 Each answer depends on what it is remembered under, and on nothing else; ids are those
@@ -14,6 +15,7 @@ moto would have drawn.
 
 from __future__ import annotations
 
+import re
 from functools import cache, lru_cache
 from string import ascii_lowercase
 from typing import Any
@@ -47,6 +49,7 @@ def install() -> None:
     REPLACED.put(serialize.BaseXMLSerializer, "_serialize_body", _serialize_body)
     after_import("moto.sqs.models", _sqs)
     after_import("moto.iam.utils", _iam)
+    after_import("moto.s3.utils", _s3)
 
 
 def _sqs(module: Any) -> None:
@@ -59,6 +62,27 @@ def _sqs(module: Any) -> None:
 def _iam(module: Any) -> None:
     draw, pool = mock_random.text_of, module.AWS_ROLE_ALPHABET
     module._random_uppercase_or_digit_sequence = lambda length: draw(pool, length)
+
+
+def _s3(module: Any) -> None:
+    pattern = re.compile(r"^x-amz-meta-([a-zA-Z0-9\-_.]+)$", re.IGNORECASE)
+
+    @lru_cache(NAMES_MAX)
+    def kept_as(header: str) -> str | None:
+        if pattern.match(header):
+            return header.lower().rstrip("\n")
+        return header if header.lower() in module.user_settable_fields else None
+
+    def metadata_from_headers(headers: Any) -> Any:
+        metadata = module.CaseInsensitiveDict()
+        for header in headers.keys():  # noqa: SIM118 - some give pairs otherwise
+            name = kept_as(header) if isinstance(header, str) else None
+            if name:
+                value = headers[header]
+                metadata[name] = value[0] if isinstance(value, list) else value
+        return metadata
+
+    REPLACED.put(module, "metadata_from_headers", metadata_from_headers)
 
 
 # ---------------------------------------------------------------------------- XML
