@@ -52,6 +52,21 @@ def said(look: Any, headers: Any) -> Any:
         return f"{type(error).__name__}: {error}"
 
 
+@pytest.mark.parametrize(
+    "more", [{}, {"CONTENT_TYPE": ""}, {"HTTP_CONTENT_TYPE": "a"}, {"HTTP_X_EMPTY": ""}, {"A": "b"}]
+)
+def test_headers_are_listed_as_by_werkzeug(engine: Engine, more: dict[str, str]) -> None:
+    """With the names it gives them, and without those it leaves out."""
+    environ = environ_for(a_call("sqs", "PUT /", headers=HEADERS[1:], body=b"abc")) | more
+    ours, theirs = MotosHeaders(environ), EnvironHeaders(environ)
+    for lower in (False, True):
+        assert list(ours.items(lower)) == list(theirs.items(lower))
+        assert list(ours.keys(lower)) == list(theirs.keys(lower))
+    assert list(ours) == list(theirs)
+    assert len(ours) == len(theirs)
+    assert dict(ours) == dict(theirs)
+
+
 @pytest.mark.parametrize("kind", ["", "text/plain", FORM, FORM.upper(), f"{FORM};charset=utf-8"])
 @pytest.mark.parametrize("body", [b"", b"a=1&a=2&b=%ff+&c", b"\xff", b"a=%C3%A4;b"])
 @pytest.mark.parametrize("first", ["form", "data", "files", "values", "stream"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import botocore.session
 import pytest
@@ -423,3 +423,22 @@ def test_host_that_cannot_be_one(host: str) -> None:
 def test_host_that_is_one(host: str) -> None:
     """Names of compose files, addresses and capital letters are hosts."""
     assert classify(raw(host=host)).host == host
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Action=SendMessage&MessageBody=a",
+        "MessageBody=Action%3DOther&Action=SendMessage",
+        "%41ction=SendMessage",
+        "Action=Other&Action=SendMessage",
+        "Action=&MessageBody=a&Action=SendMessage",
+        "Action=Send%4Dessage",
+        "XAction=Other&Action=SendMessage",
+        "MessageBody=a+Action=Other&Action=SendMessage",
+    ],
+)
+def test_a_form_names_its_operation_however_it_is_written(text: str) -> None:
+    """As one who reads the whole form finds it; the last of several counts."""
+    assert dict(parse_qsl(text))["Action"] == "SendMessage"
+    assert classify(form(text, "sqs")).operation == "SendMessage"
