@@ -124,7 +124,7 @@ class Forms:
     def _main_living(self, form: Any) -> Any:
         if type(form) is not dict:
             raise TypeError(f"a {type(form).__name__} where an object is expected")
-        if form.get(WORD) in self._parts:
+        if WORD in form and form[WORD] in self._parts:
             return self.living(form)
         # All of it first: moto's objects are not made to be dropped half-made.
         attributes = self._attributes(form)
@@ -133,23 +133,24 @@ class Forms:
         return made
 
     def _attributes(self, form: dict[str, Any]) -> dict[str, Any]:
-        if form.get(WORD) == "all":
-            return {name: self.living(held) for name, held in form["of"].items()}
         if WORD in form:
-            raise ValueError(f"a {form[WORD]!r} where an object is expected")
+            if form[WORD] != "all":
+                raise ValueError(f"a {form[WORD]!r} where an object is expected")
+            return {name: self.living(held) for name, held in form["of"].items()}
         # What is missing is as usual; both in moto's order, and what moto has not behind.
         attributes = {**self._all, **form}
         for name, held in attributes.items():
-            kind = type(held)
-            if kind is dict or kind is list:
-                shared = self._shared.get(name)
-                if shared is None or name in form:
-                    attributes[name] = self.living(held)
-                else:
-                    attributes[name] = shared
-            elif held is ...:
-                raise KeyError(name)
+            if type(held) not in _SCALARS:
+                attributes[name] = self._attribute(name, held, form)
         return attributes
+
+    def _attribute(self, name: str, held: Any, form: dict[str, Any]) -> Any:
+        if name in form:
+            return self.living(held)
+        if held is ...:
+            raise KeyError(name)
+        shared = self._shared.get(name)
+        return self.living(held) if shared is None else shared
 
     @cached_property
     def _shared(self) -> dict[str, Any]:
@@ -170,6 +171,8 @@ class Forms:
         if WORD not in form:
             return {name: self.living(held) for name, held in form.items()}
         word = form[WORD]
+        if word == "moment":
+            return _moment_at(form["at"])
         make = _LIVING.get(word)
         if make is not None:
             return make(self, form)
@@ -327,7 +330,6 @@ _FORMS: dict[type, Callable[[Any, Any], Any]] = {
     _FILE: _Writing._file,
 }
 _LIVING: dict[str, Callable[[Forms, dict[str, Any]], Any]] = {
-    "moment": lambda _, form: _moment_at(form["at"]),
     "bytes": lambda _, form: b64decode(form["base64"], validate=True),
     "tuple": lambda forms, form: tuple(forms.living(part) for part in form["of"]),
     "lock": lambda *_: threading.Lock(),

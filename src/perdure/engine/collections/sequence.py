@@ -20,6 +20,7 @@ from perdure.engine.collections.forms import Forms
 from perdure.engine.collections.tracked import Numbered, Place, Places, Rest, Tracked
 from perdure.errors import LoadError
 from perdure.persistence.entries import Collection, Row
+from perdure.persistence.heap import no_collections
 from perdure.persistence.keys import StoreKey
 from perdure.persistence.source import Source
 
@@ -59,8 +60,12 @@ class Sequence(Tracked, list[Any]):
     # ------------------------------------------------------------------ from the disk
 
     def bring_all(self) -> None:
-        if not self.first:
-            return
+        if self.first:
+            self._bring_blocks()
+
+    # It makes tens of thousands of objects, none of which is garbage.
+    @no_collections(is_state=True)
+    def _bring_blocks(self) -> None:
         blocks = dict(self.rest)
         if self.source is not None:
             rows = self.source.of_collection(self.number)
