@@ -32,8 +32,8 @@ BODY = "perdure.body"
 PLAIN_HOST = re.compile(r"(?!.*xn--)[a-z0-9][a-z0-9.-]*(:(?!80$|443$)[1-9][0-9]{1,4})?", re.ASCII)
 PLAIN_PATH = re.compile(r"/(?!/)[A-Za-z0-9/._-]*", re.ASCII)
 PLAIN_QUERY = re.compile(r"[A-Za-z0-9._=&-]+", re.ASCII)
-# Names of headers come from clients, too.
-NAMES_MAX = 10_000
+# Names of headers come from clients, too, and may be long.
+NAMES_MAX = 1_000
 OF_BODIES = ("Content-Type", "Content-Length")
 NOTHING: ImmutableMultiDict[str, Any] = ImmutableMultiDict()
 URL_ENCODED = re.compile(r"application/x-www-form-urlencoded(; ?charset=utf-8)?", re.IGNORECASE)

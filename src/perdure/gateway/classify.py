@@ -288,7 +288,10 @@ def _form(request: RawRequest) -> dict[str, str]:
         # Only the fields that classify; bodies can be large.
         head = request.body[: 1 << 16].decode("utf-8", "replace")
         found = {k: unquote_plus(v) for k, v in FIELD.findall(head) if v}
-        return found or {k: v for k, v in parse_qsl(head) if k in FIELDS}
+        if "Action" in found:
+            return found
+        # Not by a plain name: whoever quotes names is understood as well.
+        return {k: v for k, v in parse_qsl(head) if k in FIELDS}
     if "Action=" in request.query:
         return {k: v for k, v in parse_qsl(request.query) if k in FIELDS}
     return {}

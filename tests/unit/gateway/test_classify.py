@@ -431,6 +431,7 @@ def test_host_that_is_one(host: str) -> None:
         "Action=SendMessage&MessageBody=a",
         "MessageBody=Action%3DOther&Action=SendMessage",
         "%41ction=SendMessage",
+        "Version=2012-11-05&%41ction=SendMessage",
         "Action=Other&Action=SendMessage",
         "Action=&MessageBody=a&Action=SendMessage",
         "Action=Send%4Dessage",
