@@ -224,6 +224,30 @@ def test_a_read_makes_no_block_suspect(bench: Bench) -> None:
     assert bench.written() == [1]
 
 
+@pytest.mark.parametrize(
+    ("part", "blocks"),
+    [
+        (slice(5, 7), [1]),
+        (slice(3, 5), [0, 1]),
+        (slice(-1, None), [2]),
+        (slice(9, 2, -6), [0, 2]),
+        (slice(4, 4), []),
+        (slice(None), [0, 1, 2]),
+    ],
+)
+def test_a_part_hands_out_its_own_blocks(bench: Bench, part: slice, blocks: list[int]) -> None:
+    """What is changed in it is written; no other block is looked at, but one between."""
+    bench.put_many(10)
+    bench.restart()
+    for event in bench.held[part]:
+        event.message = "changed"
+    assert bench.written() == blocks
+    assert len(bench.held.suspects) <= (3 if part.step else len(blocks))
+    changed = bench.messages()
+    bench.restart()
+    assert bench.messages() == changed
+
+
 def test_people_read_what_was_put(bench: Bench) -> None:
     """Objects with moto's names."""
     bench.put("h\u00e4llo", *"123")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -420,6 +422,40 @@ def test_an_item_is_made_or_refused_as_by_moto(engine: Engine, attrs: Any) -> No
             kinds = [type(each) for each in made.values()] if isinstance(made, dict) else []
             found.append((shown, kinds))
     assert found[0] == found[1]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"S": "a"},
+        {"NS": []},
+        {"SS": []},
+        {"SS": [], "NS": []},
+        {"M": {"a": {"SS": []}}},
+        {"L": [{"SS": []}]},
+        {"M": {"SS": {"NS": []}}},
+        {"BS": []},
+        {"M": None},
+        None,
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("name", ["h", "other"])
+def test_an_empty_set_is_refused_as_by_moto(engine: Engine, name: str, value: Any) -> None:
+    """Wherever in an item it is, but in a key; in a table that has items."""
+    from moto.dynamodb import responses
+
+    for table in (SimpleNamespace(attribute_keys=["h"]), None):
+        ask = partial(responses.validate_put_has_empty_attrs, {"ok": {"S": ""}, name: value}, table)
+        expected = partial(tables.REPLACED.original["validate_put_has_empty_attrs"], *ask.args)
+        assert shown(ask) == shown(expected)
+
+
+def shown(ask: Any) -> Any:
+    try:
+        return ask()
+    except Exception as error:  # noqa: BLE001 - whatever moto complains of
+        return type(error), str(error), getattr(error, "message", None)
 
 
 def outcome(ask: Any) -> Any:

@@ -17,7 +17,14 @@ from copy import deepcopy
 from typing import Any, SupportsIndex
 
 from perdure.engine.collections.forms import Forms
-from perdure.engine.collections.tracked import Numbered, Place, Places, Rest, Tracked
+from perdure.engine.collections.tracked import (
+    Numbered,
+    Place,
+    Places,
+    Rest,
+    Tracked,
+    is_reading,
+)
 from perdure.errors import LoadError
 from perdure.persistence.entries import Collection, Row
 from perdure.persistence.heap import no_collections
@@ -126,7 +133,12 @@ class Sequence(Tracked, list[Any]):
 
     def _note_from(self, place: int) -> None:
         """All entries from a place on were handed out, came or went."""
-        for number in range(place // BLOCK, blocks_of(len(self))):
+        self._note_all(range(place, len(self)))
+
+    def _note_all(self, places: range) -> None:
+        if is_reading() or not places:
+            return  # no entry changes, and there may be many blocks
+        for number in range(min(places) // BLOCK, max(places) // BLOCK + 1):
             self._note(number)
 
     def _handed_out(self) -> Sequence:
@@ -143,7 +155,9 @@ class Sequence(Tracked, list[Any]):
 
     def __getitem__(self, place: Any) -> Any:
         self.bring_all()
-        if type(place) is not int:
+        if type(place) is slice:
+            self._note_all(range(len(self))[place])
+        elif type(place) is not int:
             self._note_from(0)
         elif -len(self) <= place < len(self):
             self._note(place % len(self) // BLOCK)

@@ -92,6 +92,11 @@ def reading() -> Iterator[None]:
         _READING.is_on = before
 
 
+def is_reading() -> bool:
+    """Whether what runs in this thread changes no entry."""
+    return _READING.is_on
+
+
 class Tracked:
     """What is the same for all collections; a base of containers.  Needs the engine lock."""
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import json
 from collections import ChainMap, OrderedDict
+from functools import cache
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlparse
 
@@ -44,6 +45,7 @@ def install() -> None:
     REPLACED.put(BaseResponse, "setup_class", _setup_class)
     REPLACED.put(BaseResponse, "parse_parameters", _parse_parameters)
     REPLACED.put(BaseJSONParser, "_parse_structure", _parse_structure)
+    REPLACED.put(BaseJSONParser, "_parse_map", _parse_map)
     REPLACED.put(BaseResponse, "_get_action", _get_action)
     REPLACED.put(BaseResponse, "_get_param", _get_param)
     REPLACED.put(BaseResponse, "_get_action_from_method_and_request_uri", _route_of)
@@ -133,18 +135,30 @@ def _parse_structure(parser: Any, shape: Any, value: Any) -> Any:
     return parsed
 
 
-def _members_of(kind: type[BaseJSONParser], shape: Any) -> tuple[tuple[Any, ...], ...]:
+def _parse_map(parser: Any, shape: Any, value: Any) -> Any:
+    """As ``RequestParser._parse_map``; what names the values mostly means itself."""
+    parsed, parse, of = parser.MAP_TYPE(), parser._parse_shape, shape.value
+    kind: Any = type(parser)
+    if not _takes_as_is(kind, shape.key.type_name):
+        value = {parse(shape.key, key): each for key, each in value.items()}
+    for key, each in value.items():
+        parsed[key] = parse(of, each)
+    return parsed
+
+
+def _members_of(kind: Any, shape: Any) -> tuple[tuple[Any, ...], ...]:
     """Of each: its name, that in JSON, its shape, and whether it is taken as it is."""
-    takes_as_is = kind._default_handle is BaseJSONParser._default_handle
     return tuple(
-        (
-            name,
-            each.serialization.get("name", name),
-            each,
-            takes_as_is and not hasattr(kind, f"_parse_{each.type_name}"),
-        )
+        (name, each.serialization.get("name", name), each, _takes_as_is(kind, each.type_name))
         for name, each in shape.members.items()
     )
+
+
+@cache
+def _takes_as_is(kind: Any, type_name: str) -> bool:
+    """Whether a class of parsers does nothing to values of a type."""
+    is_default = kind._default_handle is BaseJSONParser._default_handle
+    return is_default and not hasattr(kind, f"_parse_{type_name}")
 
 
 def _is_plain(request: Any, headers: Any) -> bool:

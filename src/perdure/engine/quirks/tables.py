@@ -51,6 +51,7 @@ def install() -> None:
     """Let moto's methods see fewer items."""
     after_import("moto.dynamodb.models", _dynamodb)
     after_import("moto.dynamodb.models.dynamo_type", _values)
+    after_import("moto.dynamodb.responses", _responses)
 
 
 def forget(table: Any) -> None:
@@ -375,3 +376,29 @@ def _values(module: Any) -> None:
     REPLACED.put(value, "size", size)
     REPLACED.put(value, "cast_value", property(cast_value))
     REPLACED.put(module.Item, "__init__", init)
+
+
+def _responses(module: Any) -> None:
+    refusal = module.MockValidationException
+
+    def refuse_empty_sets(value: dict[str, Any]) -> None:
+        for kind, named in (("NS", "number"), ("SS", "string")):
+            if kind in value and value[kind] == []:
+                raise refusal(
+                    "1 validation error detected: One or more parameter values were invalid: "
+                    f"An {named} set  may not be empty"
+                )
+        for part in value.values():
+            if isinstance(part, dict):
+                refuse_empty_sets(part)
+
+    def validate_put_has_empty_attrs(field_updates: dict[str, Any], table: Any) -> None:
+        if not table:
+            return
+        # Once: they are put together anew each time.
+        keys = table.attribute_keys
+        for name, value in field_updates.items():
+            if name not in keys:
+                refuse_empty_sets(value)
+
+    REPLACED.put(module, "validate_put_has_empty_attrs", validate_put_has_empty_attrs)
