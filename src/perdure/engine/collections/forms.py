@@ -23,7 +23,7 @@ import threading
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
 from math import isfinite
 from typing import Any
 
@@ -139,18 +139,34 @@ class Forms:
             return {name: self.living(held) for name, held in form["of"].items()}
         # What is missing is as usual; both in moto's order, and what moto has not behind.
         attributes = {**self._all, **form}
-        for name, held in attributes.items():
+        for name, held in form.items():
             if type(held) not in _SCALARS:
-                attributes[name] = self._attribute(name, held, form)
+                is_moment = type(held) is dict and held.get(WORD) == "moment"
+                attributes[name] = _moment_at(held["at"]) if is_moment else self.living(held)
+        for name, make in self._missing:
+            if name not in form:
+                attributes[name] = make()
         return attributes
 
-    def _attribute(self, name: str, held: Any, form: dict[str, Any]) -> Any:
-        if name in form:
-            return self.living(held)
-        if held is ...:
-            raise KeyError(name)
-        shared = self._shared.get(name)
-        return self.living(held) if shared is None else shared
+    @cached_property
+    def _missing(self) -> list[tuple[str, Callable[[], Any]]]:
+        """What makes each attribute whose usual form is no value yet, or none at all."""
+        return [
+            (name, self._maker(name, form))
+            for name, form in self._all.items()
+            if type(form) not in _SCALARS
+        ]
+
+    def _maker(self, name: str, form: Any) -> Callable[[], Any]:
+        if form is ...:
+
+            def refuse() -> Any:
+                raise KeyError(name)
+
+            return refuse
+        if name in self._shared:
+            return partial(self._shared.get, name)
+        return partial(self.living, form) if form else type(form)
 
     @cached_property
     def _shared(self) -> dict[str, Any]:
