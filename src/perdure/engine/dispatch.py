@@ -22,7 +22,7 @@ from perdure.engine.lock import ENGINE_LOCK
 from perdure.engine.quirks import names
 from perdure.engine.quirks.identity import write_visits
 from perdure.engine.quirks.polling import PATIENCE
-from perdure.engine.requests import MotosRequest, environ_for, motos_request
+from perdure.engine.requests import CallRequest, environ_for, request_for
 from perdure.errors import RequestError
 from perdure.persistence.body import Body
 
@@ -109,7 +109,7 @@ def dispatch(call: Call) -> Answer:
         Exception: Whatever moto did not expect.
     """
     handler = find_handler(call)
-    request = motos_request(call)
+    request = request_for(call)
     query = f"?{call.query}" if call.query else ""
     url = f"{call.scheme}://{call.host}{call.path}{query}"
     names.enter(call)
@@ -134,7 +134,7 @@ def operation_name(call: Call) -> str:
     from moto.core.routing import get_service_router
 
     try:
-        operation, _ = get_service_router(call.service.name).match(MotosRequest(environ_for(call)))
+        operation, _ = get_service_router(call.service.name).match(CallRequest(environ_for(call)))
     except Exception:  # noqa: BLE001 - the router raises what werkzeug raises, and more
         return call.operation
     return str(operation.name)

@@ -344,7 +344,7 @@ class _ByThread:
         if table is None:
             return "".join(_one_of(pool, getrandbits) for _ in range(length))
         text = b""
-        while missing := length - len(text):
+        while (missing := length - len(text)) > 0:
             words = getrandbits(WORD_BITS * missing).to_bytes(WORD_BYTES * missing, "little")
             text += words[WORD_BYTES - 1 :: WORD_BYTES].translate(*table)
         return text.decode("latin-1")
@@ -360,7 +360,7 @@ class _ByThread:
 def _characters(pool: str) -> tuple[bytes, bytes] | None:
     """Which character each byte stands for, and the bytes that stand for none.
 
-    None for a pool whose places are no whole byte, or whose characters are none.
+    None for a pool of more places than a byte can name, or of characters that are no byte.
     """
     count = len(pool)
     unused = BYTE_BITS - count.bit_length()

@@ -32,31 +32,41 @@ BODY = "perdure.body"
 PLAIN_HOST = re.compile(r"(?!.*xn--)[a-z0-9][a-z0-9.-]*(:(?!80$|443$)[1-9][0-9]{1,4})?", re.ASCII)
 PLAIN_PATH = re.compile(r"/(?!/)[A-Za-z0-9/._-]*", re.ASCII)
 PLAIN_QUERY = re.compile(r"[A-Za-z0-9._=&-]+", re.ASCII)
-# Names of headers come from clients, too, and may be long.
-NAMES_MAX = 1_000
+# Names of headers come from clients, too; one that is longer is not kept.
+NAMES_MAX, NAME_CHARS_MAX = 1_000, 128
+FORM = "application/x-www-form-urlencoded"
 OF_BODIES = ("Content-Type", "Content-Length")
 NOTHING: ImmutableMultiDict[str, Any] = ImmutableMultiDict()
-URL_ENCODED = re.compile(r"application/x-www-form-urlencoded(; ?charset=utf-8)?", re.IGNORECASE)
-FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
+URL_ENCODED = re.compile(rf"{FORM}(; ?charset=utf-8)?", re.IGNORECASE)
+FORMS = (FORM, "multipart/form-data")
 
 
-@lru_cache(NAMES_MAX)
 def _place(name: str) -> str:
     """Under which key of an environment a header stands."""
+    return _kept_place(name) if len(name) <= NAME_CHARS_MAX else _place_of(name)
+
+
+def _place_of(name: str) -> str:
     key = name.upper().replace("-", "_")
     return key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"
 
 
-@lru_cache(NAMES_MAX)
 def _spelling(key: str) -> str:
     """How a header is spelt that stands there; "" for what is no header."""
+    return _kept_spelling(key) if len(key) <= NAME_CHARS_MAX else _spelling_of(key)
+
+
+def _spelling_of(key: str) -> str:
     if key.startswith("HTTP_") and key not in ("HTTP_CONTENT_TYPE", "HTTP_CONTENT_LENGTH"):
         return key[5:].replace("_", "-").title()
     return key.replace("_", "-").title() if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else ""
 
 
-class MotosHeaders(EnvironHeaders):  # type: ignore[misc]
-    """Looked at some thirty times for an S3 put, by name or all in turn.
+_kept_place, _kept_spelling = lru_cache(NAMES_MAX)(_place_of), lru_cache(NAMES_MAX)(_spelling_of)
+
+
+class CallHeaders(EnvironHeaders):  # type: ignore[misc]
+    """The headers of a call: looked at some thirty times for an S3 put, by name or all in turn.
 
     Its names are made of the environment's, which nobody changes once the request is made.
     """
@@ -99,15 +109,15 @@ class MotosHeaders(EnvironHeaders):  # type: ignore[misc]
         return self._kept
 
 
-class MotosRequest(Request):  # type: ignore[misc]
-    """moto treats requests of a server differently: it adds no Date header."""
+class CallRequest(Request):  # type: ignore[misc]
+    """A call as a request of werkzeug's; moto takes it for a server's, and adds no Date."""
 
     from_wsgi_server = True
 
     def __init__(self, environ: dict[str, Any]) -> None:
         # Not populated: it would hold itself, and be freed by the collector only.
         super().__init__(environ, populate_request=False)
-        self.headers = MotosHeaders(environ)
+        self.headers = CallHeaders(environ)
         if not self.want_form_data_parsed:
             # What werkzeug finds, once asked, by looking for what parses it.
             found = self.__dict__
@@ -129,7 +139,8 @@ class MotosRequest(Request):  # type: ignore[misc]
         if "form" in found or "_cached_data" in found or not URL_ENCODED.fullmatch(kind):
             super()._load_form_data()
             return
-        found["stream"] = stream = self.environ["wsgi.input"]
+        # moto puts what unpacks a body there.
+        found["stream"] = stream = found.get("stream", self.environ["wsgi.input"])
         try:
             text = stream.read().decode()
             items = parse_qsl(text, keep_blank_values=True, errors="werkzeug.url_quote")
@@ -164,7 +175,7 @@ class MotosRequest(Request):  # type: ignore[misc]
         return f"{self.scheme}://{host}{self.raw_path}{query}"
 
 
-class ObjectRequest(MotosRequest):
+class ObjectRequest(CallRequest):
     """To S3 a body is an object, whatever its type says; only a browser's upload is a form.
 
     curl and urllib name every body a form, and moto would store the object empty.  A
@@ -185,9 +196,9 @@ class ObjectRequest(MotosRequest):
         return kind.startswith("multipart/form-data") or is_upload
 
 
-def motos_request(call: Call) -> MotosRequest:
+def request_for(call: Call) -> CallRequest:
     """The request moto's handlers are given."""
-    kind = ObjectRequest if call.service.module == "s3" else MotosRequest
+    kind = ObjectRequest if call.service.module == "s3" else CallRequest
     return kind(environ_for(call))
 
 

@@ -237,6 +237,15 @@ def _module(regions: AccountSpecificBackend[Any]) -> str:
     return module
 
 
+def _key_of(regions: AccountSpecificBackend[Any], region: str) -> StoreKey:
+    """The key of a store that is there; made once, as an S3 put asks eight times."""
+    keys: dict[str, StoreKey] = regions.__dict__.setdefault("_perdure_keys", {})
+    key = keys.get(region)
+    if key is None:
+        key = keys[region] = StoreKey(_module(regions), regions.account_id, region)
+    return key
+
+
 # ------------------------------------------------------ what moto calls instead
 
 
@@ -246,12 +255,7 @@ def _get_region(regions: AccountSpecificBackend[Any], region: str) -> BaseBacken
     backend: BaseBackend | None = dict.get(regions, region)
     if backend is None:
         backend = STORES.open(regions, region)
-    # Made once: an S3 put comes here eight times.
-    keys = regions.__dict__.setdefault("_perdure_keys", {})
-    key = keys.get(region)
-    if key is None:
-        key = keys[region] = StoreKey(_module(regions), regions.account_id, region)
-    STORES.touch(key)
+    STORES.touch(_key_of(regions, region))
     return backend
 
 

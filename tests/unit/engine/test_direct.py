@@ -8,16 +8,19 @@ import random
 from typing import Any
 
 import pytest
+from moto.core.request import Request
 from moto.core.responses import PROTOCOL_PARSERS, BaseResponse
 from moto.core.utils import get_service_model
 from moto.moto_api._internal import mock_random
 from tests.unit.calls import a_call
+from werkzeug.datastructures import ImmutableMultiDict
 
+from perdure.engine.calls import Call
 from perdure.engine.core import Engine
 from perdure.engine.dispatch import routes_of
 from perdure.engine.pins import Pins, pinned
 from perdure.engine.quirks import direct
-from perdure.engine.requests import MotosRequest, ObjectRequest, environ_for
+from perdure.engine.requests import CallRequest, ObjectRequest, environ_for, request_for
 
 
 class Listed(dict[str, Any]):
@@ -62,7 +65,7 @@ def test_a_route_is_found_once_and_its_parameters_are_each_askers_own(
     """As moto finds it; who changes the path's parameters changes nobody else's."""
     routes_of("awslambda")
     path = "/2015-03-31/functions/f/aliases/a"
-    request = MotosRequest(environ_for(a_call("lambda", "GET /", method="GET", path=path)))
+    request = CallRequest(environ_for(a_call("lambda", "GET /", method="GET", path=path)))
     found, again, plain = (BaseResponse("lambda") for _ in range(3))
 
     name = found._get_action_from_method_and_request_uri(request)
@@ -78,7 +81,7 @@ def test_a_route_is_found_once_and_its_parameters_are_each_askers_own(
 
 def test_a_path_of_no_operation_has_none(engine: Engine) -> None:
     """It leaves the parameters of the path as they were, as moto does."""
-    request = MotosRequest(environ_for(a_call("lambda", "GET /", method="GET", path="/nowhere")))
+    request = CallRequest(environ_for(a_call("lambda", "GET /", method="GET", path="/nowhere")))
     found = BaseResponse("lambda")
     found.uri_match = {"kept": "1"}
     assert found._get_action_from_method_and_request_uri(request) is None
@@ -119,15 +122,30 @@ REQUESTS = [(kind, body) for kind, bodies in BODIES.items() for body in bodies]
 APART = {"normalized_request", "headers"}
 
 
-def made_ready(request: Any, url: str | None, *, ours: bool, **named: Any) -> Any:
-    """All that a handler may see of a request; or the complaint about it."""
+def made_ready(call: Call, url: str | None, **named: Any) -> list[Any]:
+    """All that a handler may see of a request, ours and moto's; or the complaints about it."""
+    with direct.REPLACED.undone():
+        kind = OfServersObject if call.service.module == "s3" else OfServer
+        of_moto = seen_of(kind(environ_for(call)), url, named)
+    return [seen_of(request_for(call), url, named), of_moto]
+
+
+class OfServer(Request):
+    """A request as moto's server has it, with all of werkzeug's ways."""
+
+    from_wsgi_server = True
+
+
+class OfServersObject(OfServer):
+    """The same for S3, to which a body is an object."""
+
+    want_form_data_parsed = ObjectRequest.want_form_data_parsed
+
+
+def seen_of(request: Any, url: str | None, named: dict[str, Any]) -> Any:
     response = Plain("ssm")
     try:
-        if ours:
-            response.setup_class(request, url, request.headers, **named)
-        else:
-            with direct.REPLACED.undone():
-                response.setup_class(request, url, request.headers, **named)
+        response.setup_class(request, url, **named)
     except Exception as error:  # noqa: BLE001 - whatever moto runs into
         return f"{type(error).__name__}: {error}"
     seen = {k: v for k, v in vars(response).items() if k not in APART}
@@ -135,7 +153,7 @@ def made_ready(request: Any, url: str | None, *, ours: bool, **named: Any) -> An
         **seen,
         "querystring": list(response.querystring.items()),
         "types": {name: type(value) for name, value in seen.items()},
-        "action": response._get_action(),
+        "action": response._get_action(),  # within ``undone``, moto's
         "request": (request.data, request.form, list(request.files), request.stream.read()),
     }
 
@@ -156,10 +174,10 @@ def test_a_response_is_made_ready_as_by_moto(
     headers += [] if target is None else [("x-amz-target", target)]
     call = a_call("ssm", "PutParameter", body=body, headers=headers, query=query)
     url = "http://localhost:4566/" + (f"?{query}" if query else "")
-    expected = made_ready(MotosRequest(environ_for(call)), url, ours=False)
-    assert made_ready(MotosRequest(environ_for(call)), url, ours=True) == expected
-    raw = made_ready(MotosRequest(environ_for(call)), url, ours=False, use_raw_body=True)
-    assert made_ready(MotosRequest(environ_for(call)), url, ours=True, use_raw_body=True) == raw
+    for named in ({}, {"use_raw_body": True}):
+        for given in (url, None):
+            ours, of_moto = made_ready(call, given, **named)
+            assert ours == of_moto
 
 
 @pytest.mark.parametrize("method", ["PUT", "GET", "POST"])
@@ -173,20 +191,41 @@ def test_an_object_is_made_ready_as_by_moto(
     call = a_call("s3", "PUT /b/k", method=method, path="/b/k", query=query, body=body)
     call.headers += headers
     url = "http://localhost:4566/b/k" + (f"?{query}" if query else "")
-    named = {"use_raw_body": True}
-    expected = made_ready(ObjectRequest(environ_for(call)), url, ours=False, **named)
-    assert made_ready(ObjectRequest(environ_for(call)), url, ours=True, **named) == expected
+    for given in (url, None):
+        ours, of_moto = made_ready(call, given, use_raw_body=True)
+        assert ours == of_moto
 
 
-def test_a_packed_body_is_unpacked(engine: Engine) -> None:
+@pytest.mark.parametrize(
+    ("kind", "body", "seen"),
+    [(JSON, b'{"Name": "n"}', "body"), (FORM, b"Action=CreateRole", "form_data")],
+)
+def test_a_packed_body_is_unpacked(engine: Engine, kind: str, body: bytes, seen: str) -> None:
     """Which the short way does not do."""
-    headers = [("content-type", JSON), ("content-encoding", "gzip")]
-    call = a_call("ssm", "PutParameter", body=gzip.compress(b'{"Name": "n"}'), headers=headers)
-    found = made_ready(MotosRequest(environ_for(call)), "http://localhost:4566/", ours=True)
-    assert found["body"] == '{"Name": "n"}'
-    assert found == made_ready(
-        MotosRequest(environ_for(call)), "http://localhost:4566/", ours=False
-    )
+    headers = [("content-type", kind), ("content-encoding", "gzip")]
+    call = a_call("ssm", "PutParameter", body=gzip.compress(body), headers=headers)
+    ours, of_moto = made_ready(call, "http://localhost:4566/")
+    assert ours == of_moto
+    assert ours[seen] in (body.decode(), ImmutableMultiDict({"Action": "CreateRole"}))
+
+
+@pytest.mark.parametrize(
+    ("service", "changes"),
+    [
+        ("ssm", {"headers": [("content-type", JSON)], "body": b'{"Name": "n"}'}),
+        ("iam", {"headers": [("content-type", FORM)], "body": b"Action=CreateRole"}),
+        ("s3", {"method": "PUT", "path": "/b/k", "body": b"text"}),
+        ("s3", {"method": "GET", "path": "/b/k", "query": "tagging"}),
+    ],
+)
+def test_the_short_way_is_taken(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, service: str, changes: dict[str, Any]
+) -> None:
+    """By calls of each protocol; S3 gives neither URL nor headers."""
+    monkeypatch.setitem(direct.REPLACED.original, "setup_class", None)
+    monkeypatch.setitem(direct.REPLACED.original, "parse_parameters", None)
+    request = request_for(a_call(service, "PUT /b/k", **changes))
+    BaseResponse(service).setup_class(request)
 
 
 @pytest.mark.parametrize("action", [["A"], [""], [], "A", None])
@@ -194,7 +233,7 @@ def test_a_packed_body_is_unpacked(engine: Engine) -> None:
 def test_an_operation_is_what_moto_finds(engine: Engine, action: Any, target: str | None) -> None:
     """In the form, else in the header, else by the path."""
     headers = [] if target is None else [("X-Amz-Target", target)]
-    request = MotosRequest(environ_for(a_call("ssm", "B", headers=headers)))
+    request = CallRequest(environ_for(a_call("ssm", "B", headers=headers)))
     response = BaseResponse("ssm")
     response.querystring = {} if action is None else {"Action": action}
     response.normalized_request, response.headers = request, request.headers
@@ -302,7 +341,7 @@ def test_parsed_parameters_are_those_of_moto(  # noqa: PLR0917 - what a request 
     call = a_call(service, action, body=body, headers=headers, query=query, method=method)
     found = []
     for parse in (BaseResponse.parse_parameters, direct.REPLACED.original["parse_parameters"]):
-        request = MotosRequest(environ_for(call))
+        request = CallRequest(environ_for(call))
         response = BaseResponse(service)
         response.querystring, response.headers = {"Action": [action]}, request.headers
         response.normalized_request, response.uri_match = request, {}

@@ -10,7 +10,7 @@ from moto.core.request import Request
 from perdure.engine.calls import Call
 from perdure.engine.core import Engine
 from perdure.engine.dispatch import operation_name
-from perdure.engine.requests import MotosRequest, environ_for
+from perdure.engine.requests import CallRequest, environ_for
 from perdure.engine.services import by_name
 from perdure.errors import RequestError
 
@@ -107,7 +107,7 @@ def test_the_url_is_the_one_moto_would_make(engine: Engine, host: str, scheme: s
     for path in ("/", "/bucket/key.txt", "/bucket/k%20x%2Fy", "//double", "/%C3%A9", "/a/../b//c"):
         for query in ("", "list-type=2&prefix=a-b", "list-type=2&prefix=a%2Fb", "x=%C3%A9+", "acl"):
             wanted = call("s3", "GET /", host=host, path=path, query=query, scheme=scheme)
-            ours, motos = MotosRequest(environ_for(wanted)), Request(environ_for(wanted))
+            ours, motos = CallRequest(environ_for(wanted)), Request(environ_for(wanted))
             assert ours.raw_url == motos.raw_url
             assert ours.url == motos.url
 
@@ -126,7 +126,7 @@ def test_a_body_is_what_moto_would_read(engine: Engine, kind: str, method: str) 
     for body in BODIES:
         wanted = call("sqs", "X", method=method, body=body, headers=[("content-type", kind)])
         for names in (["data", "form", "files", "values"], ["form", "data"], ["values", "data"]):
-            ours, plain = MotosRequest(environ_for(wanted)), environ_for(wanted)
+            ours, plain = CallRequest(environ_for(wanted)), environ_for(wanted)
             del plain["wsgi.input_terminated"]
             motos = Request(plain)
             for name in names:

@@ -432,6 +432,8 @@ def test_host_that_is_one(host: str) -> None:
         "MessageBody=Action%3DOther&Action=SendMessage",
         "%41ction=SendMessage",
         "Version=2012-11-05&%41ction=SendMessage",
+        "Action=Other&%41ction=SendMessage",
+        "MessageBody=100%&Action=SendMessage",
         "Action=Other&Action=SendMessage",
         "Action=&MessageBody=a&Action=SendMessage",
         "Action=Send%4Dessage",

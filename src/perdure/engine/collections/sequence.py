@@ -71,7 +71,7 @@ class Sequence(Tracked, list[Any]):
             self._bring_blocks()
 
     # It makes tens of thousands of objects, none of which is garbage.
-    @no_collections(is_state=True)
+    @no_collections()
     def _bring_blocks(self) -> None:
         blocks = dict(self.rest)
         if self.source is not None:

@@ -27,7 +27,7 @@ from moto.core.parse import BaseJSONParser
 from moto.core.responses import BaseResponse
 
 from perdure.engine.quirks.replaced import Replaced
-from perdure.engine.requests import NOTHING, MotosHeaders, MotosRequest, ObjectRequest
+from perdure.engine.requests import NOTHING, CallHeaders, CallRequest, ObjectRequest
 
 REPLACED = Replaced()
 # What no handler can change after it was handed out: a list would be, a text is not.
@@ -35,7 +35,7 @@ SCALARS = (str, int, float, bool, type(None))
 # Where a response and a request keep what they were asked.
 BODY, ROUTE = "_perdure_body", "_perdure_route"
 # Where a shape keeps what a parser has to know of its members.
-MEMBERS = "_perdure_parsed"
+PARSED = "_perdure_parsed"
 # Who has none of them is one name without a value to what reads forms.
 OF_FORMS = ("&", "=", "+", "%")
 
@@ -49,10 +49,7 @@ def install() -> None:
     REPLACED.put(BaseResponse, "_get_action", _get_action)
     REPLACED.put(BaseResponse, "_get_param", _get_param)
     REPLACED.put(BaseResponse, "_get_action_from_method_and_request_uri", _route_of)
-    enrich = BaseResponse._enrich_response
     REPLACED.put(BaseResponse, "_enrich_response", staticmethod(_enrich_response))
-    # A static method is not called by way of its class.
-    REPLACED.original["_enrich_response"] = enrich
 
 
 def _setup_class(
@@ -62,9 +59,11 @@ def _setup_class(
     headers: Any = None,
     use_raw_body: bool | None = None,  # noqa: FBT001 - as moto has it
 ) -> None:
-    if full_url is None or not _is_plain(request, headers):
+    if not _is_plain(request, headers):
         REPLACED.original["setup_class"](response, request, full_url, headers, use_raw_body)
         return
+    # S3 gives neither this nor headers.
+    full_url = request.raw_url if full_url is None else full_url
     use_raw_body = response.use_raw_body if use_raw_body is None else use_raw_body
     response.is_werkzeug_request = request.from_wsgi_server
     response.normalized_request = request
@@ -103,7 +102,7 @@ def _parse_parameters(response: Any, request: Any) -> None:
     kind = moto.core.responses.PROTOCOL_PARSERS[protocol]
     if protocol == "json":
         values = NOTHING  # it reads the body alone
-    elif type(request) is MotosRequest and request.method == "POST" and not request.query_string:
+    elif type(request) is CallRequest and request.method == "POST" and not request.query_string:
         values = request.form
     else:
         values = request.values
@@ -124,7 +123,7 @@ def _parse_structure(parser: Any, shape: Any, value: Any) -> Any:
     if value is None or shape.is_document_type:
         return value
     parsed = parser.MAP_TYPE()
-    kept = shape.__dict__.setdefault(MEMBERS, {})
+    kept = shape.__dict__.setdefault(PARSED, {})
     kind = type(parser)
     if kind not in kept:
         kept[kind] = _members_of(kind, shape)
@@ -164,8 +163,8 @@ def _takes_as_is(kind: Any, type_name: str) -> bool:
 def _is_plain(request: Any, headers: Any) -> bool:
     """Whether a request is a body as it came, or a form of names and values, and nothing else."""
     return (
-        type(request) in (MotosRequest, ObjectRequest)
-        and headers is request.headers
+        type(request) in (CallRequest, ObjectRequest)
+        and (headers is None or headers is request.headers)
         and "HTTP_CONTENT_ENCODING" not in request.environ
         and type(request.data) is bytes
         and (request.form is NOTHING or _is_plain_form(request))
@@ -198,7 +197,7 @@ def _query_of(response: Any, *, use_raw_body: bool) -> dict[str, Any]:
 def _get_action(response: Any) -> Any:
     """As ``BaseResponse._get_action``, for what the header or a form names."""
     headers = response.headers
-    if type(headers) is MotosHeaders:
+    if type(headers) is CallHeaders:
         action = response.querystring.get("Action")
         if action and isinstance(action, list):
             action = action[0]
@@ -211,7 +210,7 @@ def _get_action(response: Any) -> Any:
 
 
 def _enrich_response(headers: dict[str, str], body: Any) -> tuple[dict[str, str], Any]:
-    if type(body) is str and "<RequestId>" in body:
+    if isinstance(body, str) and "<RequestId>" in body:
         found: tuple[dict[str, str], Any] = REPLACED.original["_enrich_response"](headers, body)
         return found
     if "status" in headers:

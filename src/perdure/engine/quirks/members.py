@@ -12,6 +12,7 @@ from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 from moto.core import serialize
+from moto.core.errors import ErrorShape
 from moto.core.serialize import BaseJSONSerializer, ResponseSerializer
 from moto.core.utils import MISSING, _get_value_for_key
 
@@ -45,6 +46,7 @@ class _Member(NamedTuple):
     """One that a structure may have.
 
     Attributes:
+        shape: Its own.
         names: Those under which the object may have it, in moto's order.
         plain: The type that is written as it is; None = whatever it is, moto writes it.
         written: Under which name.
@@ -70,6 +72,7 @@ def _serialize_type_structure(
     for name, (each, names, plain, written) in members.items():
         found = None
         if is_dict:
+            # As ``_member``, whose call costs as much as what it does.
             for alias in names:
                 if alias in value:
                     found = value[alias]
@@ -90,8 +93,8 @@ def _serialize_type_structure(
 
 def _members_of(serializer: Any, value: Any, shape: Any) -> dict[str, _Member] | None:
     """What such a value may have, by name; None = ask moto."""
-    if value is None or type(serializer._value_picker) is not serialize.XFormedAttributePicker:
-        return None
+    if value is None or not _is_usual(serializer, value) or isinstance(shape, ErrorShape):
+        return None  # the shape of an error is made anew for each
     kept = shape.__dict__.setdefault(MEMBERS, {})
     kind = type(serializer), type(value)
     if kind not in kept:
@@ -102,7 +105,7 @@ def _members_of(serializer: Any, value: Any, shape: Any) -> dict[str, _Member] |
 
 def _members_made(serializer: Any, value: Any, shape: Any) -> dict[str, _Member] | None:
     kind: Any = type(serializer)
-    if not _is_one_loop(kind):
+    if not _overrides_nothing(kind):
         return None
     members = {}
     for key, each in shape.members.items():
@@ -116,8 +119,19 @@ def _members_made(serializer: Any, value: Any, shape: Any) -> dict[str, _Member]
     return members
 
 
+def _is_usual(serializer: Any, value: Any) -> bool:
+    """Whether names depend on the class of the value, which is there for good, and the shape."""
+    picker, kind = serializer._value_picker, type(value)
+    return (
+        type(picker) is serialize.XFormedAttributePicker
+        and picker.alias_providers is serialize.DEFAULT_ALIAS_PROVIDERS
+        # A class that a call makes would be kept for ever, with what is known of it.
+        and (kind is dict or "<locals>" not in kind.__qualname__)
+    )
+
+
 @cache
-def _is_one_loop(kind: Any) -> bool:
+def _overrides_nothing(kind: Any) -> bool:
     """Whether a class of serializers does to a member what all do."""
     return all(
         getattr(kind, name) is getattr(ResponseSerializer, name)
@@ -197,8 +211,7 @@ def _ending_in(paths: tuple[str, ...], key: str) -> tuple[str, ...]:
 
 def _names_of(serializer: Any, value: Any, key: str, shape: Any) -> tuple[str, ...] | None:
     """The names under which such a value may have a member, in moto's order; None = ask moto."""
-    picker = serializer._value_picker
-    if type(picker) is not serialize.XFormedAttributePicker or "." in key:
+    if "." in key or not _is_usual(serializer, value):
         return None
     attributes = shape.__dict__
     parent = attributes.get("parent")
@@ -214,9 +227,7 @@ def _names_of(serializer: Any, value: Any, key: str, shape: Any) -> tuple[str, .
 
 def _made(serializer: Any, value: Any, key: str, shape: Any) -> tuple[str, ...] | None:
     picker, model = serializer._value_picker, serializer.operation_model
-    if picker.alias_providers is not serialize.DEFAULT_ALIAS_PROVIDERS or hasattr(
-        type(value), "__getattr__"
-    ):
+    if hasattr(type(value), "__getattr__"):
         # What makes its attributes up may have an alias of its own in each object.
         return None
     context = serialize.AttributePickerContext(

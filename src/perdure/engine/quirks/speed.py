@@ -28,6 +28,7 @@ from moto.moto_api._internal import mock_random
 
 from perdure.engine.imports import after_import
 from perdure.engine.quirks.replaced import Replaced
+from perdure.engine.requests import NAME_CHARS_MAX
 
 # Names come from clients, too.
 NAMES_MAX = 10_000
@@ -65,18 +66,22 @@ def _iam(module: Any) -> None:
 
 
 def _s3(module: Any) -> None:
+    # As in the function that is replaced.
     pattern = re.compile(r"^x-amz-meta-([a-zA-Z0-9\-_.]+)$", re.IGNORECASE)
 
-    @lru_cache(NAMES_MAX)
     def kept_as(header: str) -> str | None:
         if pattern.match(header):
             return header.lower().rstrip("\n")
         return header if header.lower() in module.user_settable_fields else None
 
+    kept = lru_cache(NAMES_MAX)(kept_as)
+
     def metadata_from_headers(headers: Any) -> Any:
         metadata = module.CaseInsensitiveDict()
         for header in headers.keys():  # noqa: SIM118 - some give pairs otherwise
-            name = kept_as(header) if isinstance(header, str) else None
+            if not isinstance(header, str):
+                continue
+            name = kept(header) if len(header) <= NAME_CHARS_MAX else kept_as(header)
             if name:
                 value = headers[header]
                 metadata[name] = value[0] if isinstance(value, list) else value

@@ -364,8 +364,9 @@ def _values(module: Any) -> None:
             made = {key: value(each) for key, each in attrs.items()}
             size_bytes = sum(module.bytesize(key) + each.size() for key, each in made.items())
         except Exception:  # noqa: BLE001 - moto says what it is, at the attribute it is about
-            size_bytes = SURELY_ALLOWED_BYTES
-        if size_bytes >= SURELY_ALLOWED_BYTES:
+            item_of_moto(item, hash_key, range_key, attrs)
+            return
+        if size_bytes > SURELY_ALLOWED_BYTES:
             item_of_moto(item, hash_key, range_key, attrs)
             return
         item.hash_key, item.range_key = hash_key, range_key
