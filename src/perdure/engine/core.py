@@ -92,6 +92,8 @@ class Engine:
 
     def would_load(self, call: Call) -> bool:
         """Whether the call may have to load stores, which can take long."""
+        if not STORES.unloaded:
+            return False
         lists_all = call.service.module in LISTING
         # A copy: it is asked without the lock.
         return any(
