@@ -97,7 +97,8 @@ def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     limits = folder / "known.json"
     nothing = '{"answers": {}, "uses": {}}'
     found["known"] = json.loads(limits.read_text() if limits.exists() else nothing)
-    with serving(PYTHON, state) as url:
+    # Checkpoints come between: each builds on the files of the one before.
+    with serving(PYTHON, state, CHECKPOINT_INTERVAL="1") as url:
         aws = Client(url)
         found["answers"] = {
             name: [answer_of(aws, read) for read in SCENES[name].reads(said["kept"])]

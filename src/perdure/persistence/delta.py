@@ -23,6 +23,7 @@ from perdure.persistence.files import read_file
 from perdure.persistence.keys import Lsn, StoreKey
 
 FORMAT = 1
+_GONE = b"null"
 # A number of at most 16 digits, without a sign or zeros in front; text up to its quote.
 _NUMBER, _TEXT = rb"(0|[1-9]\d{0,15})", rb'"((?:[^"\\\x00-\x1f]|\\.)*+)"'
 _ROW = re.compile(rb"\[%b,%b,%b,%b,%b,(.+)\]" % (_NUMBER, _TEXT, _TEXT, _NUMBER, _NUMBER))
@@ -42,8 +43,10 @@ def encode(key: StoreKey, cut: Lsn, rows: list[Row]) -> bytes:
 
 def line_of(row: Row) -> bytes:
     """A row as a line has it, without its end."""
+    # Read back it would be gone, and its collection would miss it.
+    assert row.value != _GONE, f"a row may not say null: {row}"
     head = orjson.dumps(row[:5])[:-1]
-    return b"%b,%b]" % (head, b"null" if row.value is None else row.value)
+    return b"%b,%b]" % (head, _GONE if row.value is None else row.value)
 
 
 def read(path: Path, key: StoreKey) -> list[Row]:
@@ -97,7 +100,7 @@ def rows_in(path: Path, body: bytes, *, between: bytes = b"\n") -> Iterator[Row]
         if max(number, part, place) >= NUMBER_MAX:
             raise CorruptionError(path, "row", expected="numbers below 2^53", found=found[0][:80])
         name, sub = _text(found[2], path), _text(found[3], path)
-        if found[6] == b"null":
+        if found[6] == _GONE:
             yield gone(number, name, sub)
         else:
             yield row_of(number, name, sub, part, place, found[6])

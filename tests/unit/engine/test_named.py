@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,9 +25,11 @@ from perdure.engine.collections.tracked import STANDS, Unfit, reading
 from perdure.engine.core import Engine
 from perdure.engine.sharing import SHARING
 from perdure.errors import LoadError
+from perdure.persistence import delta
 from perdure.persistence.blobs import BlobStore
 from perdure.persistence.body import Body, whole
 from perdure.persistence.entries import row_of
+from perdure.persistence.keys import Lsn
 
 S3, SSM = key("s3", "aws"), key("ssm")
 
@@ -462,6 +465,21 @@ def test_whatever_is_written_is_read(attributes: list[dict[str, Any]]) -> None:
     assert [repr(list(vars(t).items())) for t in again] == [
         repr(list(vars(t).items())) for t in entry
     ]
+
+
+def test_a_row_of_what_stands_in_the_graph_goes_through_a_delta(
+    bench: Bench, blobs: Any, tmp_path: Path
+) -> None:
+    """There ``null`` says that an entry is gone."""
+    bench.put("a", "b")
+    bench.store.put_object("bucket", "b", a_body(blobs, b"y" * (1 << 20)))
+    bench.disk.save()
+    rows = list(bench.disk.rows[S3].values())
+    assert STANDS in {row.value for row in rows}
+    path = tmp_path / "1.delta.jsonl"
+    path.write_bytes(delta.encode(S3, Lsn(1), rows))
+
+    assert delta.read(path, S3) == rows
 
 
 class Thing:

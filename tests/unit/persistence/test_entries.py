@@ -354,6 +354,13 @@ def test_a_delta_of_a_stranger_is_refused(
     assert caught.value.path == file
 
 
+@pytest.mark.parametrize("write", [above, document], ids=["delta", "document"])
+def test_no_row_is_written_that_reads_back_as_gone(tmp_path: Path, write: Any) -> None:
+    """``null`` has one meaning."""
+    with pytest.raises(AssertionError, match="may not say null"):
+        write(tmp_path, [row_of(NUMBER, "a", "", 0, 1, b"null")])
+
+
 def test_a_delta_of_a_newer_program_is_refused_as_that(tmp_path: Path) -> None:
     """Not as damage: it is whole."""
     with pytest.raises(FormatVersionError):

@@ -32,8 +32,8 @@ Rest = dict[tuple[Any, ...], Any]
 
 # Of a collection's number: two of one store do not meet, and JSON and SQLite hold it.
 NUMBER_BYTES = 6
-# The value of a row of an entry that stands in the graph.
-STANDS = b"null"
+# The value of a row of an entry that stands in the graph.  Not ``null``: so deltas say what is gone.
+STANDS = b"true"
 # What one takes to be encoded and compared, at the least.
 SUSPECT_SECONDS = 5e-6
 # How many entries are looked at, or committed, before somebody looks at the clock, or waits.
