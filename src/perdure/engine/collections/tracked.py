@@ -32,7 +32,7 @@ Rest = dict[tuple[Any, ...], Any]
 
 # Of a collection's number: two of one store do not meet, and JSON and SQLite hold it.
 NUMBER_BYTES = 6
-# The value of a row of an entry that stands in the graph.  Not ``null``: so deltas say what is gone.
+# The value of a row of an entry that stands in the graph; ``null`` would say that it is gone.
 STANDS = b"true"
 # What one takes to be encoded and compared, at the least.
 SUSPECT_SECONDS = 5e-6
