@@ -84,6 +84,7 @@ HOLDERS: dict[tuple[str, str], Callable[[Any], object]] = {
     ("moto.logs.models", "LogStream"): events.adopt,
     ("moto.kinesis.models", "Shard"): records.adopt,
     ("moto.dynamodb.models.table", "Table"): items.adopt,
+    ("moto.dynamodb.models.table", "StreamShard"): events.adopt_changes,
 }
 # Objects whose attributes are put right otherwise before they are saved.
 BEHIND: dict[tuple[str, str], Callable[[Any], dict[str, Any]]] = {
@@ -100,6 +101,7 @@ COLLECTIONS: dict[str, Callable[[], type]] = {
     parameters.KIND: parameters.parameters_class,
     events.Events.kind: lambda: events.Events,
     events.Datapoints.kind: lambda: events.Datapoints,
+    events.Changes.kind: lambda: events.Changes,
 }
 # Stores that hold some themselves, by module.
 STORE_HOLDERS: dict[str, Callable[[dict[str, Any]], object]] = {

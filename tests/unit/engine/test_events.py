@@ -7,24 +7,25 @@ import json
 import pickle
 import random
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from tests.coverage.memory_disk import Disk
 from tests.unit.engine import test_lookups
-from tests.unit.engine.both_ways import Script, compare
+from tests.unit.engine.both_ways import Script, compare, target_call
 from tests.unit.engine.conftest import key
 from tests.unit.engine.restarts import Restarts, check_rows
 from tests.unit.engine.test_recording import form_call
 
 from perdure.engine.collections import events, sequence
-from perdure.engine.collections.events import Datapoints, Events
+from perdure.engine.collections.events import Changes, Datapoints, Events
 from perdure.engine.collections.tracked import reading
 from perdure.engine.core import Engine
 from perdure.errors import LoadError
 from perdure.persistence.entries import row_of
 
-LOGS, CLOUDWATCH = key("logs"), key("cloudwatch")
+LOGS, CLOUDWATCH, DYNAMODB = key("logs"), key("cloudwatch"), key("dynamodb")
 
 
 @pytest.fixture(autouse=True)
@@ -114,7 +115,87 @@ class RestartedDatapoints:
         return type(datapoint).__name__, list(found.items())
 
 
-@pytest.mark.parametrize("kind", [RestartedEvents, RestartedDatapoints])
+class RestartedChanges:
+    """Random calls of a table with a stream, and of the stream, with restarts between them."""
+
+    def __init__(self, script: Script, moto: Any, restarts: Restarts) -> None:
+        self.script, self.moto, self.restarts = script, moto, restarts
+        self.pick = script.choose
+        self.iterators: list[str] = []
+
+    def call(self, operation: str, service: str = "dynamodb", **parameters: Any) -> Any:
+        self.restarts.happen()
+        target = {"dynamodb": "DynamoDB_20120810", "dynamodbstreams": "DynamoDBStreams_20120810"}
+        return self.script.call(target_call(service, target[service], operation, **parameters))
+
+    def run(self) -> None:
+        self.create()
+        steps = [self.put] * 4 + [self.update, self.delete, self.iterator, self.records]
+        for _ in range(80):
+            self.pick.choice(steps)()
+
+    def create(self) -> None:
+        spec = {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"}
+        made = self.call(
+            "CreateTable",
+            TableName="t",
+            KeySchema=[{"AttributeName": "h", "KeyType": "HASH"}],
+            AttributeDefinitions=[{"AttributeName": "h", "AttributeType": "S"}],
+            BillingMode="PAY_PER_REQUEST",
+            StreamSpecification=spec,
+        )
+        self.arn = made["TableDescription"]["LatestStreamArn"]
+
+    def key(self) -> dict[str, Any]:
+        return {"h": {"S": self.pick.choice("abc")}}
+
+    def put(self) -> None:
+        value = self.pick.choice(
+            [
+                {"N": "1.50"},
+                {"B": "AP8="},
+                {"SS": ["a", "b"]},
+                {"M": {"l": {"L": [{"S": "h\u00e4"}]}}},
+            ]
+        )
+        self.call("PutItem", TableName="t", Item={**self.key(), "v": value})
+
+    def update(self) -> None:
+        self.call(
+            "UpdateItem",
+            TableName="t",
+            Key=self.key(),
+            UpdateExpression="SET n = if_not_exists(n, :o) + :o",
+            ExpressionAttributeValues={":o": {"N": "1"}},
+        )
+
+    def delete(self) -> None:
+        self.call("DeleteItem", TableName="t", Key=self.key())
+
+    def iterator(self) -> None:
+        kind = self.pick.choice(["TRIM_HORIZON", "LATEST"])
+        shard = "shardId-00000001541626099285-f35f62ef"
+        found = self.call(
+            "GetShardIterator",
+            "dynamodbstreams",
+            StreamArn=self.arn,
+            ShardId=shard,
+            ShardIteratorType=kind,
+        )
+        self.iterators.append(found["ShardIterator"])
+
+    def records(self) -> None:
+        if self.iterators:
+            iterator = self.pick.choice(self.iterators)
+            self.call("GetRecords", "dynamodbstreams", ShardIterator=iterator, Limit=7)
+
+    def settle(self) -> None:
+        """Note all that is there."""
+        shard = self.moto.store("dynamodb").tables["t"].stream_shard
+        self.script.note([repr(list(vars(change).items())) for change in shard.items])
+
+
+@pytest.mark.parametrize("kind", [RestartedEvents, RestartedDatapoints, RestartedChanges])
 @pytest.mark.parametrize("seed", range(10))
 def test_restarts_change_nothing(
     engine: Engine, disk: Disk, moto: Any, kind: Any, seed: int
@@ -265,13 +346,47 @@ def test_people_read_what_was_put(bench: Bench) -> None:
     assert [each.name for each in state.graph.collections] == ["g s"]
 
 
+def test_a_tables_changes_are_read_by_people_and_added_to(
+    engine: Engine, disk: Disk, moto: Any
+) -> None:
+    """As a table's stream tells them; one more brings the last block."""
+    script = RestartedChanges(Script(engine, 1), moto, Restarts(disk, 1))
+    with script.restarts.off():
+        script.create()
+        for _ in range(6):
+            script.put()
+    disk.save()
+    disk.restart()
+    state, _ = disk.fetch(DYNAMODB)
+    (found,) = (each for each in state.graph.collections if each.kind == Changes.kind)
+    assert (found.name, found.size, found.end) == ("t", 2, 6)
+    first = next(row for row in disk.rows[DYNAMODB].values() if row.collection == found.number)
+    record = json.loads(first.value or b"")[0]["record"]
+    assert (record["eventName"], record["dynamodb"]["SequenceNumber"]) == (
+        "INSERT",
+        "1100000000017454423009",
+    )
+
+    with script.restarts.off():
+        script.put()
+    held = moto.store("dynamodb").tables["t"].stream_shard.items
+    assert (type(held), len(held), held.first) == (Changes, 7, 4)
+    assert [int(row.key) for row in held.written(DYNAMODB)[1]] == [1]
+
+
 def test_fresh_entries_have_these_attributes(moto: Any) -> None:
     """A moto that makes them otherwise is seen."""
     from moto.cloudwatch.models import MetricDatum
+    from moto.dynamodb.models.dynamo_type import DynamoType, Item
+    from moto.dynamodb.models.table import StreamRecord
     from moto.logs.models import LogEvent
 
     assert list(vars(LogEvent(1, {"timestamp": 1, "message": ""}))) == Events.forms._names
     assert list(vars(MetricDatum("n", "m", 1.0, [], None))) == Datapoints.forms._names
+    item = Item(DynamoType({"S": "a"}), None, {"h": {"S": "a"}})
+    table = SimpleNamespace(hash_key_attr="h", range_key_attr=None)
+    change = StreamRecord(table, "NEW_IMAGE", "INSERT", None, item, 1)
+    assert list(vars(change)) == Changes.forms._names
 
 
 @pytest.mark.parametrize("place", [0, 4, 9])

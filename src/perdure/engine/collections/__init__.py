@@ -8,7 +8,8 @@ found, ordered, and written as JSON.
     records     Kinesis: the records of a shard
     objects     S3: the objects of a bucket        (``named``: one entry for a name)
     parameters  SSM: the parameters of a region    (the same)
-    events      Logs: the events of a stream; CloudWatch: datapoints  (``sequence``: blocks)
+    events      Logs: the events of a stream; CloudWatch: datapoints; DynamoDB: the changes
+                in a table's stream             (``sequence``: blocks)
 
 ``forms`` writes moto's objects as JSON for the last three.
 """

@@ -1,9 +1,10 @@
-"""CloudWatch Logs and CloudWatch: events and datapoints, as rows of blocks with their JSON.
+"""Logs, CloudWatch, DynamoDB's streams: events, datapoints, changes, as rows of blocks of JSON.
 
-A block of either is a list:
+A block of each is a list:
 
     [{"ingestion_time": 1790000000000, "timestamp": 1790000000000, "message": "hello", …}, …]
     [{"namespace": "app", "name": "latency", "dimensions": [], "value": 1.5, …}, …]
+    [{"record": {"eventName": "INSERT", "dynamodb": {"Keys": …, "NewImage": …}, …}}, …]
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from perdure.engine.collections.sequence import BLOCK, Sequence
 
 EVENTS = "events"
 DATAPOINTS = "metric_data"
+CHANGES = "items"
 
 
 class Events(Sequence):
@@ -60,11 +62,32 @@ class Datapoints(Sequence):
         return "datapoints"
 
 
+class Changes(Sequence):
+    """What a table's stream says happened to its items, in order."""
+
+    kind = "dynamodb.changes"
+    forms = Forms("moto.dynamodb.models.table:StreamRecord", {"record": ...})
+    # The shard; it holds this.
+    owner: weakref.ref[Any] | None = None
+
+    @property
+    def name(self) -> str:
+        shard = None if self.owner is None else self.owner()
+        return "" if shard is None else str(shard.table.name)
+
+
 def adopt(stream: Any) -> None:
     """Let a stream's events be a collection, if they are many."""
     held = _adopted(stream.__dict__, EVENTS, Events)
     if type(held) is Events:
         held.owner = weakref.ref(stream)
+
+
+def adopt_changes(shard: Any) -> None:
+    """The same with the changes of a table's stream."""
+    held = _adopted(shard.__dict__, CHANGES, Changes)
+    if type(held) is Changes:
+        held.owner = weakref.ref(shard)
 
 
 def adopt_datapoints(attributes: dict[str, Any]) -> None:

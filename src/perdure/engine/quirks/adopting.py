@@ -23,6 +23,10 @@ def install() -> None:
         "moto.logs.models", lambda logs: _behind(logs.LogStream, "put_log_events", events.adopt)
     )
     after_import(
+        "moto.dynamodb.models.table",
+        lambda table: _behind(table.StreamShard, "add", events.adopt_changes),
+    )
+    after_import(
         "moto.ssm.models",
         lambda ssm: _behind(
             ssm.SimpleSystemManagerBackend,
