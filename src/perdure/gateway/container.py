@@ -55,7 +55,7 @@ def warning(state_dir: Path, *, mounts: Path = MOUNTS) -> str | None:
         return None
     return (
         f"the state directory {state_dir} is {where}: it is lost with the container. "
-        f"Mount a folder or a named volume, for instance `--volume perdure:{state_dir}`"
+        f"Mount a folder or a named volume, for instance `--volume perdure:{state_dir.absolute()}`"
     )
 
 
