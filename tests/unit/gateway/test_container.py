@@ -38,6 +38,8 @@ def test_own_layer(told):
     said = told(STATE)
     assert "own layer" in said
     assert f"--volume perdure:{STATE}" in said
+    # An engine takes no relative path.
+    assert f"--volume perdure:{Path.cwd()}/.perdure`" in told(".perdure")
 
 
 @pytest.mark.parametrize(
