@@ -211,7 +211,7 @@ def _is_malformed(call: Call) -> bool:
         return False
     try:
         return not isinstance(json.loads(call.body), dict)
-    except ValueError:
+    except (ValueError, RecursionError):
         # Services that speak rest-json take other content in bodies, too.
         return call.body.lstrip()[:1] in b"{["
 

@@ -44,3 +44,23 @@ def test_what_moto_raises_is_answered(failure: Exception) -> None:
 
     assert answer.status == 500
     assert b"failed inside the engine" in answer.body
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize(
+    "body",
+    [b"{", b"[1]", b"null", b"7", b'{"a":' * 100_000, b"[" * 100_000],
+    ids=["cut off", "list", "null", "number", "deep objects", "deep lists"],
+)
+def test_a_body_that_is_no_json_object_is_the_clients_error(body: bytes) -> None:
+    """However deep it is: a call that fails then is answered with 400."""
+    pipeline = Pipeline(Failing(RecursionError()), None)  # type: ignore[arg-type]
+    try:
+        answer = asyncio.run(
+            asyncio.wait_for(pipeline.run(a_call("dynamodb", "PutItem", body=body)), 5)
+        )
+    finally:
+        pipeline.close(seconds=1)
+
+    assert answer.status == 400
+    assert b"SerializationException" in answer.body
