@@ -81,7 +81,7 @@ WITHOUT_THREADS: dict[tuple[str, str], Callable[[Any], dict[str, Any]]] = {
 HOLDERS: dict[tuple[str, str], Callable[[Any], object]] = {
     ("moto.sqs.models", "Queue"): messages.adopt,
     ("moto.s3.models", "FakeBucket"): objects.adopt,
-    ("moto.logs.models", "LogStream"): events.adopt,
+    ("moto.logs.models", "LogStream"): events.adopt_events,
     ("moto.kinesis.models", "Shard"): records.adopt,
     ("moto.dynamodb.models.table", "Table"): items.adopt,
     ("moto.dynamodb.models.table", "StreamShard"): events.adopt_changes,

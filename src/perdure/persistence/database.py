@@ -27,7 +27,7 @@ from perdure.errors import (
     FormatVersionError,
     HostileStateError,
 )
-from perdure.persistence.entries import Collection, Row, row_of
+from perdure.persistence.entries import Collection, Row, row_of, value_of
 from perdure.persistence.files import CAUTIOUS
 
 FORMAT = 1
@@ -212,7 +212,7 @@ def _fill(
     connection.executemany(
         "INSERT OR REPLACE INTO entry VALUES (?, ?, ?, ?, ?, ?, ?)",
         (
-            (*row[:5], row.digest, row.value.decode())
+            (*row[:5], row.digest, value_of(row).decode())
             for _, row in sorted(latest.items())
             if row.value is not None
         ),

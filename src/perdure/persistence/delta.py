@@ -17,13 +17,12 @@ from pathlib import Path
 import orjson
 
 from perdure.errors import CorruptionError, FormatVersionError
-from perdure.persistence.entries import NUMBER_MAX, Row, gone, row_of
+from perdure.persistence.entries import NULL, NUMBER_MAX, Row, gone, row_of, value_of
 from perdure.persistence.fields import Fields, decode
 from perdure.persistence.files import read_file
 from perdure.persistence.keys import Lsn, StoreKey
 
 FORMAT = 1
-_GONE = b"null"
 # A number of at most 16 digits, without a sign or zeros in front; text up to its quote.
 _NUMBER, _TEXT = rb"(0|[1-9]\d{0,15})", rb'"((?:[^"\\\x00-\x1f]|\\.)*+)"'
 _ROW = re.compile(rb"\[%b,%b,%b,%b,%b,(.+)\]" % (_NUMBER, _TEXT, _TEXT, _NUMBER, _NUMBER))
@@ -43,10 +42,8 @@ def encode(key: StoreKey, cut: Lsn, rows: list[Row]) -> bytes:
 
 def line_of(row: Row) -> bytes:
     """A row as a line has it, without its end."""
-    # Read back it would be gone, and its collection would miss it.
-    assert row.value != _GONE, f"a row may not say null: {row}"
     head = orjson.dumps(row[:5])[:-1]
-    return b"%b,%b]" % (head, _GONE if row.value is None else row.value)
+    return b"%b,%b]" % (head, NULL if row.value is None else value_of(row))
 
 
 def read(path: Path, key: StoreKey) -> list[Row]:
@@ -100,7 +97,7 @@ def rows_in(path: Path, body: bytes, *, between: bytes = b"\n") -> Iterator[Row]
         if max(number, part, place) >= NUMBER_MAX:
             raise CorruptionError(path, "row", expected="numbers below 2^53", found=found[0][:80])
         name, sub = _text(found[2], path), _text(found[3], path)
-        if found[6] == _GONE:
+        if found[6] == NULL:
             yield gone(number, name, sub)
         else:
             yield row_of(number, name, sub, part, place, found[6])

@@ -35,6 +35,8 @@ DATABASE, DOCUMENT, DELTA = ".db", ".json", ".delta.jsonl"
 BASES = {"kinesis": DOCUMENT}  # records are looked at more often than looked up
 SUM_BITS = 64
 NUMBER_MAX = 1 << 53
+# What a delta says of an entry that is gone.
+NULL = b"null"
 COLUMNS = [int, str, str, int, int, int]
 _NAME = re.compile(
     r"(?P<account>[^_/]+)_(?P<region>[^/]+)\.(?P<cut>\d+)(?P<kind>\.db|\.json|\.delta\.jsonl)"
@@ -65,6 +67,13 @@ def row_of(  # noqa: PLR0917 - as they stand in a row
     seen = blake2b(head.encode() + value, digest_size=8)
     digest = int.from_bytes(seen.digest(), "little", signed=True)
     return Row(collection, key, sub, part, place, value, digest)
+
+
+def value_of(row: Row) -> bytes:
+    """What a row that is there says, for a file that is written."""
+    # Read back from a delta it would be gone, and its collection would miss it.
+    assert row.value not in (None, NULL), f"a row may not say null: {row}"
+    return row.value
 
 
 def gone(collection: int, key: str, sub: str) -> Row:

@@ -1,4 +1,4 @@
-"""Events and datapoints that come and go between memory and disk are those that never did."""
+"""Events, datapoints and changes of tables, between memory and disk, are those that never went."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import copy
 import json
 import pickle
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from datetime import datetime
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,10 +21,12 @@ from tests.unit.engine.test_recording import form_call
 
 from perdure.engine.collections import events, sequence
 from perdure.engine.collections.events import Changes, Datapoints, Events
+from perdure.engine.collections.sequence import Sequence
 from perdure.engine.collections.tracked import reading
 from perdure.engine.core import Engine
+from perdure.engine.pins import unpinned
 from perdure.errors import LoadError
-from perdure.persistence.entries import row_of
+from perdure.persistence.entries import Row, row_of
 
 LOGS, CLOUDWATCH, DYNAMODB = key("logs"), key("cloudwatch"), key("dynamodb")
 
@@ -37,6 +40,8 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 class RestartedEvents(test_lookups.Events):
     """Random calls of Logs with restarts between them."""
+
+    made = Events
 
     def __init__(self, script: Script, moto: Any, restarts: Restarts) -> None:
         super().__init__(script, moto)
@@ -55,6 +60,8 @@ class RestartedEvents(test_lookups.Events):
 
 class RestartedDatapoints:
     """Random calls of CloudWatch with restarts between them."""
+
+    made = Datapoints
 
     def __init__(self, script: Script, moto: Any, restarts: Restarts) -> None:
         self.script, self.moto, self.restarts = script, moto, restarts
@@ -118,19 +125,26 @@ class RestartedDatapoints:
 class RestartedChanges:
     """Random calls of a table with a stream, and of the stream, with restarts between them."""
 
+    made = Changes
+
     def __init__(self, script: Script, moto: Any, restarts: Restarts) -> None:
         self.script, self.moto, self.restarts = script, moto, restarts
         self.pick = script.choose
         self.iterators: list[str] = []
 
-    def call(self, operation: str, service: str = "dynamodb", **parameters: Any) -> Any:
+    def call(
+        self, operation: str, service: str = "dynamodb", *, status: int = 200, **parameters: Any
+    ) -> Any:
         self.restarts.happen()
         target = {"dynamodb": "DynamoDB_20120810", "dynamodbstreams": "DynamoDBStreams_20120810"}
-        return self.script.call(target_call(service, target[service], operation, **parameters))
+        found = self.script.call(target_call(service, target[service], operation, **parameters))
+        assert self.script.seen[-2][4] == status, found
+        return found
 
     def run(self) -> None:
         self.create()
-        steps = [self.put] * 4 + [self.update, self.delete, self.iterator, self.records]
+        steps = [self.put] * 8 + [self.update, self.delete, self.iterator, self.records] * 2
+        steps += [self.put_what_fails, self.make_anew]
         for _ in range(80):
             self.pick.choice(steps)()
 
@@ -156,9 +170,21 @@ class RestartedChanges:
                 {"B": "AP8="},
                 {"SS": ["a", "b"]},
                 {"M": {"l": {"L": [{"S": "h\u00e4"}]}}},
+                {"M": {"!": {"S": "as no row can say it"}}},
             ]
         )
         self.call("PutItem", TableName="t", Item={**self.key(), "v": value})
+
+    def put_what_fails(self) -> None:
+        """All or nothing: what the first of them did is undone."""
+        check = {"TableName": "t", "Key": self.key(), "ConditionExpression": "attribute_exists(z)"}
+        put = {"Put": {"TableName": "t", "Item": self.key()}}
+        self.call("TransactWriteItems", status=400, TransactItems=[put, {"ConditionCheck": check}])
+
+    def make_anew(self) -> None:
+        """Iterators of the stream before hold its shard on; it is in no table."""
+        self.call("DeleteTable", TableName="t")
+        self.create()
 
     def update(self) -> None:
         self.call(
@@ -174,12 +200,11 @@ class RestartedChanges:
 
     def iterator(self) -> None:
         kind = self.pick.choice(["TRIM_HORIZON", "LATEST"])
-        shard = "shardId-00000001541626099285-f35f62ef"
         found = self.call(
             "GetShardIterator",
             "dynamodbstreams",
             StreamArn=self.arn,
-            ShardId=shard,
+            ShardId=self.shard.id,
             ShardIteratorType=kind,
         )
         self.iterators.append(found["ShardIterator"])
@@ -189,9 +214,19 @@ class RestartedChanges:
             iterator = self.pick.choice(self.iterators)
             self.call("GetRecords", "dynamodbstreams", ShardIterator=iterator, Limit=7)
 
+    @property
+    def shard(self) -> Any:
+        return self.moto.store("dynamodb").tables["t"].stream_shard
+
     def settle(self) -> None:
         """Note all that is there."""
-        shard = self.moto.store("dynamodb").tables["t"].stream_shard
+        while len(self.shard.items) < 6:  # the last table may be young
+            self.put()
+        self.note(self.shard)
+        for iterator in self.moto.store("dynamodbstreams").shard_iterators.values():
+            self.note(iterator.stream_shard)
+
+    def note(self, shard: Any) -> None:
         self.script.note([repr(list(vars(change).items())) for change in shard.items])
 
 
@@ -211,8 +246,22 @@ def test_restarts_change_nothing(
 
     compare(engine, restarts.off, script, [], seed=seed)
     assert restarts.done >= {"restart", "fail", "save"}
+    disk.save()
     check_rows(disk)
-    assert any(disk.rows.values())
+    assert rows_of(disk, kind.made)
+
+
+def rows_of(disk: Disk, cls: type[Sequence]) -> list[Row]:
+    """The rows on disk of one kind."""
+    numbers = {
+        collection.number
+        for key in disk.files
+        for collection in disk.fetch(key)[0].graph.collections
+        if collection.kind == cls.kind
+    }
+    return [
+        row for rows in disk.rows.values() for row in rows.values() if row.collection in numbers
+    ]
 
 
 class Bench:
@@ -346,32 +395,102 @@ def test_people_read_what_was_put(bench: Bench) -> None:
     assert [each.name for each in state.graph.collections] == ["g s"]
 
 
-def test_a_tables_changes_are_read_by_people_and_added_to(
-    engine: Engine, disk: Disk, moto: Any
-) -> None:
-    """As a table's stream tells them; one more brings the last block."""
-    script = RestartedChanges(Script(engine, 1), moto, Restarts(disk, 1))
-    with script.restarts.off():
-        script.create()
+class Stream(RestartedChanges):
+    """A table with a stream of six changes, and no restart but those a test asks for."""
+
+    def __init__(self, engine: Engine, disk: Disk, moto: Any) -> None:
+        restarts = Restarts(disk, 1)
+        restarts.is_on = False
+        super().__init__(Script(engine, 1), moto, restarts)
+        self.disk = disk
+        self.create()
         for _ in range(6):
-            script.put()
-    disk.save()
-    disk.restart()
-    state, _ = disk.fetch(DYNAMODB)
-    (found,) = (each for each in state.graph.collections if each.kind == Changes.kind)
-    assert (found.name, found.size, found.end) == ("t", 2, 6)
-    first = next(row for row in disk.rows[DYNAMODB].values() if row.collection == found.number)
+            self.put()
+
+    def restart(self) -> None:
+        with unpinned():
+            self.disk.save()
+        check_rows(self.disk)
+        self.disk.restart()
+
+    def seen(self) -> list[str]:
+        return [repr(vars(change)) for change in self.shard.items]
+
+
+@pytest.fixture
+def stream(engine: Engine, disk: Disk, moto: Any) -> Stream:
+    """See the class."""
+    return Stream(engine, disk, moto)
+
+
+def test_a_tables_changes_are_a_collection_as_soon_as_they_are_many(stream: Stream) -> None:
+    """Not when they are saved: that may be done by a child, whose number nobody learns."""
+    assert type(stream.shard.items) is Changes
+
+
+def test_a_tables_changes_are_read_by_people_and_added_to(stream: Stream) -> None:
+    """As a table's stream tells them; one more brings the last block."""
+    stream.restart()
+    state, _ = stream.disk.fetch(DYNAMODB)
+    found = {each.kind: each for each in state.graph.collections}
+    assert found["dynamodb.items"].name == "t"
+    assert found[Changes.kind][2:] == ("t stream", 2, found[Changes.kind].total, 6)
+    first = min(rows_of(stream.disk, Changes), key=lambda row: row.key)
     record = json.loads(first.value or b"")[0]["record"]
     assert (record["eventName"], record["dynamodb"]["SequenceNumber"]) == (
         "INSERT",
         "1100000000017454423009",
     )
 
-    with script.restarts.off():
-        script.put()
-    held = moto.store("dynamodb").tables["t"].stream_shard.items
+    stream.put()
+    held = stream.shard.items
     assert (type(held), len(held), held.first) == (Changes, 7, 4)
     assert [int(row.key) for row in held.written(DYNAMODB)[1]] == [1]
+
+
+def test_changes_that_a_function_took_are_gone(stream: Stream) -> None:
+    """Moto then puts another list in place; rows of the one before are nobody's."""
+    stream.restart()
+    stream.shard.items = []
+    for _ in range(5):
+        stream.put()
+    before = stream.seen()
+    stream.restart()
+    assert (len(before), stream.seen()) == (5, before)
+    # A block with what no row can say has none.
+    assert len({row.collection for row in rows_of(stream.disk, Changes)}) == 1
+
+
+@pytest.mark.parametrize("count", [1, 3, 6])
+def test_a_failed_transaction_takes_its_changes_out_of_the_last_block(
+    stream: Stream, count: int
+) -> None:
+    """No other is brought, or looked at."""
+    stream.restart()
+    before = len(stream.shard.items)
+    for _ in range(count):
+        stream.put_what_fails()
+    held = stream.shard.items
+    assert (type(held), len(held), held.first) == (Changes, before, 4)
+    assert {int(at[0]) for at in held.suspects} <= {1}
+    assert held.written(DYNAMODB)[1] == ()
+
+
+def test_a_failed_transaction_that_makes_a_list_long_leaves_it_short(
+    engine: Engine, disk: Disk, moto: Any
+) -> None:
+    """It becomes a collection within the transaction, and is the list of before behind it."""
+    stream = Stream(engine, disk, moto)
+    del stream.shard.items[3:]
+    stream.shard.items = list(stream.shard.items)
+    before = stream.seen()
+    stream.put_what_fails()
+    assert stream.seen() == before
+    stream.restart()
+    assert stream.seen() == before
+    stream.put()
+    assert type(stream.shard.items) is Changes
+    assert stream.seen()[:3] == before
 
 
 def test_fresh_entries_have_these_attributes(moto: Any) -> None:
@@ -387,6 +506,16 @@ def test_fresh_entries_have_these_attributes(moto: Any) -> None:
     table = SimpleNamespace(hash_key_attr="h", range_key_attr=None)
     change = StreamRecord(table, "NEW_IMAGE", "INSERT", None, item, 1)
     assert list(vars(change)) == Changes.forms._names
+    # Nothing in it is an object of another's, so a row says all of it.
+    assert {type(part) for part in parts_of(change.record)} <= {dict, str, int, datetime}
+
+
+def parts_of(value: Any) -> Iterator[Any]:
+    """A value, and all in it."""
+    yield value
+    if isinstance(value, dict | list):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from parts_of(part)
 
 
 @pytest.mark.parametrize("place", [0, 4, 9])
@@ -443,7 +572,16 @@ class AsList:
 
     def run(self) -> None:
         steps = [self.bench.restart, self.bench.disk.save, self.insert, self.pop, self.sort]
-        steps += [self.reverse, self.cut, self.set, self.extend, self.append, self.look]
+        steps += [
+            self.reverse,
+            self.cut,
+            self.cut_tail,
+            self.append,
+            self.set,
+            self.extend,
+            self.append,
+            self.look,
+        ]
         steps += [self.walk, self.join, self.copy]
         for number in range(60):
             self.name = str(number)
@@ -476,6 +614,11 @@ class AsList:
     def cut(self) -> None:
         del self.held[self.place : self.place + 2]
         del self.plain[self.place : self.place + 2]
+
+    def cut_tail(self) -> None:
+        count = self.pick.choice([0, 1, 2, 5])
+        del self.held[max(len(self.plain) - count, 0) :]
+        del self.plain[max(len(self.plain) - count, 0) :]
 
     def set(self) -> None:
         if self.plain:

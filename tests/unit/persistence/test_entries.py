@@ -354,7 +354,7 @@ def test_a_delta_of_a_stranger_is_refused(
     assert caught.value.path == file
 
 
-@pytest.mark.parametrize("write", [above, document], ids=["delta", "document"])
+@pytest.mark.parametrize("write", [above, document, base], ids=["delta", "document", "database"])
 def test_no_row_is_written_that_reads_back_as_gone(tmp_path: Path, write: Any) -> None:
     """``null`` has one meaning."""
     with pytest.raises(AssertionError, match="may not say null"):

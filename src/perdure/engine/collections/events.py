@@ -15,12 +15,29 @@ from typing import Any
 from perdure.engine.collections.forms import Forms
 from perdure.engine.collections.sequence import BLOCK, Sequence
 
+# The attributes that moto has them in: of a log stream, a store, a shard of a table's stream.
 EVENTS = "events"
 DATAPOINTS = "metric_data"
 CHANGES = "items"
 
 
-class Events(Sequence):
+class Owned(Sequence):
+    """The entries of an object that holds this, and says what people call it."""
+
+    owner: weakref.ref[Any] | None = None
+
+    @property
+    def name(self) -> str:
+        owner = None if self.owner is None else self.owner()
+        return "" if owner is None else self.name_of(owner)
+
+    @staticmethod
+    def name_of(owner: Any) -> str:
+        """What people call the entries of an owner."""
+        raise NotImplementedError
+
+
+class Events(Owned):
     """The events of a log stream, in the order in which they were put."""
 
     kind = "logs.events"
@@ -28,13 +45,22 @@ class Events(Sequence):
         "moto.logs.models:LogEvent",
         dict.fromkeys(("ingestion_time", "timestamp", "message", "event_id"), ...),
     )
-    # The stream; it holds this.
-    owner: weakref.ref[Any] | None = None
 
-    @property
-    def name(self) -> str:
-        stream = None if self.owner is None else self.owner()
-        return "" if stream is None else f"{stream.log_group.name} {stream.log_stream_name}"
+    @staticmethod
+    def name_of(owner: Any) -> str:
+        return f"{owner.log_group.name} {owner.log_stream_name}"
+
+
+class Changes(Owned):
+    """What a table's stream says happened to its items, in order."""
+
+    kind = "dynamodb.changes"
+    forms = Forms("moto.dynamodb.models.table:StreamRecord", {"record": ...})
+
+    @staticmethod
+    def name_of(owner: Any) -> str:
+        # Not the table's own name: who asks the database for that wants the items.
+        return f"{owner.table.name} stream"
 
 
 class Datapoints(Sequence):
@@ -62,32 +88,20 @@ class Datapoints(Sequence):
         return "datapoints"
 
 
-class Changes(Sequence):
-    """What a table's stream says happened to its items, in order."""
-
-    kind = "dynamodb.changes"
-    forms = Forms("moto.dynamodb.models.table:StreamRecord", {"record": ...})
-    # The shard; it holds this.
-    owner: weakref.ref[Any] | None = None
-
-    @property
-    def name(self) -> str:
-        shard = None if self.owner is None else self.owner()
-        return "" if shard is None else str(shard.table.name)
-
-
-def adopt(stream: Any) -> None:
-    """Let a stream's events be a collection, if they are many."""
-    held = _adopted(stream.__dict__, EVENTS, Events)
-    if type(held) is Events:
-        held.owner = weakref.ref(stream)
+def adopt_events(stream: Any) -> None:
+    """Let a log stream's events be a collection, if they are many."""
+    _adopt_owned(stream, EVENTS, Events)
 
 
 def adopt_changes(shard: Any) -> None:
     """The same with the changes of a table's stream."""
-    held = _adopted(shard.__dict__, CHANGES, Changes)
-    if type(held) is Changes:
-        held.owner = weakref.ref(shard)
+    _adopt_owned(shard, CHANGES, Changes)
+
+
+def _adopt_owned(owner: Any, name: str, cls: type[Owned]) -> None:
+    held = _adopted(owner.__dict__, name, cls)
+    if type(held) is cls:
+        held.owner = weakref.ref(owner)
 
 
 def adopt_datapoints(attributes: dict[str, Any]) -> None:

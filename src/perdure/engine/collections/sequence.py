@@ -1,4 +1,4 @@
-"""Lists of moto that only grow: a log stream's events, the datapoints of metrics.
+"""Lists of moto that grow without bound: events of logs, datapoints, changes of tables.
 
 moto walks through such a list as a whole, so by entry there is nothing to bring.  Here a row
 is a *block* of entries that follow each other: to append brings the last one, if it has
@@ -31,7 +31,8 @@ from perdure.persistence.heap import no_collections
 from perdure.persistence.keys import StoreKey
 from perdure.persistence.source import Source
 
-# Entries of a block: a few milliseconds for a checkpoint, some KB.
+# Entries of a block: for a checkpoint some milliseconds and KB, or, where an entry is a large
+# item and what it was before, up to half a second and 60 MB.
 BLOCK = 100
 WIDTH = 8
 
@@ -39,8 +40,8 @@ WIDTH = 8
 class Sequence(Tracked, list[Any]):
     """A list; in memory are the entries from ``first`` on."""
 
-    # A block takes as long as many entries of other collections.
-    slice = 4
+    # A block takes as long as hundreds of entries of other collections, or longer.
+    slice = 1
 
     forms: Forms
     # Of all entries, the first one in memory.
@@ -147,6 +148,23 @@ class Sequence(Tracked, list[Any]):
         self._note_from(0)
         return self
 
+    def __delitem__(self, place: Any) -> None:
+        if self._is_tail(place):
+            before = len(self)
+            list.__delitem__(self, slice(place.start - self.first, None))
+            self._note_all(range(place.start, before))
+        else:
+            _delete(self, place)
+
+    def _is_tail(self, place: Any) -> bool:
+        """Whether these are the last entries, all of them in memory."""
+        return (
+            type(place) is slice
+            and (place.stop, place.step) == (None, None)
+            and type(place.start) is int
+            and place.start >= self.first
+        )
+
     def __iter__(self) -> Iterator[Any]:
         return list.__iter__(self._handed_out())
 
@@ -249,9 +267,10 @@ def _changing(name: str) -> Any:
 
 for _name in (
     *("insert", "pop", "remove", "clear", "sort", "reverse"),
-    *("__setitem__", "__delitem__", "__imul__"),
+    *("__setitem__", "__imul__"),
 ):
     setattr(Sequence, _name, _changing(_name))
+_delete = _changing("__delitem__")
 
 
 def blocks_of(count: int) -> int:

@@ -2,7 +2,7 @@
 
 Whoever saves them would make them so, too, with a number by chance.  But that may be a child
 that captures, of which its parent learns no number; and then all rows would be new again
-with the next checkpoint.  Queues, tables and shards are adopted by ``queues``, ``tables``
+with the next checkpoint.  Queues, tables and Kinesis' shards are adopted by ``queues``, ``tables``
 and ``lookups``, which reach them anyway.
 """
 
@@ -20,7 +20,8 @@ def install() -> None:
     """Adopt what is made or grows."""
     after_import("moto.s3.models", lambda s3: _behind(s3.FakeBucket, "__init__", objects.adopt))
     after_import(
-        "moto.logs.models", lambda logs: _behind(logs.LogStream, "put_log_events", events.adopt)
+        "moto.logs.models",
+        lambda logs: _behind(logs.LogStream, "put_log_events", events.adopt_events),
     )
     after_import(
         "moto.dynamodb.models.table",
