@@ -40,9 +40,7 @@ class Restarts:
             getattr(self, f"_{what}")()
 
     def _restart(self) -> None:
-        self.disk.save()
-        check_rows(self.disk)
-        self.disk.restart()
+        restart(self.disk)
 
     def _save(self) -> None:
         self.disk.save()
@@ -54,6 +52,13 @@ class Restarts:
         tracked.seal_all()
         tracked.unseal_all()
         engine.changed_again(work.result.graphs)
+
+
+def restart(disk: Disk) -> None:
+    """Save, and be a server that knows what was saved."""
+    disk.save()
+    check_rows(disk)
+    disk.restart()
 
 
 def check_rows(disk: Disk) -> None:

@@ -16,7 +16,7 @@ from tests.coverage.memory_disk import Disk
 from tests.unit.engine import test_lookups
 from tests.unit.engine.both_ways import Script, compare, target_call
 from tests.unit.engine.conftest import key
-from tests.unit.engine.restarts import Restarts, check_rows
+from tests.unit.engine.restarts import Restarts, check_rows, restart
 from tests.unit.engine.test_recording import form_call
 
 from perdure.engine.collections import events, sequence
@@ -290,9 +290,7 @@ class Bench:
         self.put(*map(str, range(count)))
 
     def restart(self) -> None:
-        self.disk.save()
-        check_rows(self.disk)
-        self.disk.restart()
+        restart(self.disk)
 
     def written(self) -> list[int]:
         """The blocks that a checkpoint would write."""
@@ -409,9 +407,7 @@ class Stream(RestartedChanges):
 
     def restart(self) -> None:
         with unpinned():
-            self.disk.save()
-        check_rows(self.disk)
-        self.disk.restart()
+            restart(self.disk)
 
     def seen(self) -> list[str]:
         return [repr(vars(change)) for change in self.shard.items]
@@ -476,11 +472,8 @@ def test_a_failed_transaction_takes_its_changes_out_of_the_last_block(
     assert held.written(DYNAMODB)[1] == ()
 
 
-def test_a_failed_transaction_that_makes_a_list_long_leaves_it_short(
-    engine: Engine, disk: Disk, moto: Any
-) -> None:
+def test_a_failed_transaction_that_makes_a_list_long_leaves_it_short(stream: Stream) -> None:
     """It becomes a collection within the transaction, and is the list of before behind it."""
-    stream = Stream(engine, disk, moto)
     del stream.shard.items[3:]
     stream.shard.items = list(stream.shard.items)
     before = stream.seen()
@@ -572,17 +565,8 @@ class AsList:
 
     def run(self) -> None:
         steps = [self.bench.restart, self.bench.disk.save, self.insert, self.pop, self.sort]
-        steps += [
-            self.reverse,
-            self.cut,
-            self.cut_tail,
-            self.append,
-            self.set,
-            self.extend,
-            self.append,
-            self.look,
-        ]
-        steps += [self.walk, self.join, self.copy]
+        steps += [self.reverse, self.cut, self.set, self.extend, self.append, self.look]
+        steps += [self.walk, self.join, self.copy, self.cut_tail]
         for number in range(60):
             self.name = str(number)
             self.place = self.pick.randrange(len(self.plain)) if self.plain else 0

@@ -10,7 +10,7 @@ import pytest
 from tests.coverage.memory_disk import Disk
 from tests.unit.engine.both_ways import Script, compare
 from tests.unit.engine.conftest import key
-from tests.unit.engine.restarts import Restarts, check_rows
+from tests.unit.engine.restarts import Restarts, restart
 from tests.unit.engine.test_queues import Chaos
 
 from perdure.engine.collections import messages, tracked
@@ -89,9 +89,7 @@ class Bench:
         return found
 
     def restart(self) -> None:
-        self.disk.save()
-        check_rows(self.disk)
-        self.disk.restart()
+        restart(self.disk)
 
     def rows(self) -> dict[int, Any]:
         """By place: bodies, None for a row that goes."""

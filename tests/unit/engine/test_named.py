@@ -15,7 +15,7 @@ from tests.coverage.memory_disk import Disk
 from tests.unit.engine import test_buckets, test_lookups
 from tests.unit.engine.both_ways import Script, compare
 from tests.unit.engine.conftest import key
-from tests.unit.engine.restarts import Restarts, check_rows
+from tests.unit.engine.restarts import Restarts, check_rows, restart
 
 from perdure.engine.bodies import BLOBS
 from perdure.engine.collections import objects, parameters
@@ -177,9 +177,7 @@ class Bench:
             self.store.put_object("bucket", name, body)
 
     def restart(self) -> None:
-        self.disk.save()
-        check_rows(self.disk)
-        self.disk.restart()
+        restart(self.disk)
 
     def written(self) -> list[str]:
         """The names of the objects that a checkpoint would write."""

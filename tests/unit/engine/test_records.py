@@ -14,7 +14,7 @@ from tests.coverage.memory_disk import Disk
 from tests.unit.engine import test_lookups
 from tests.unit.engine.both_ways import Script, compare, target_call
 from tests.unit.engine.conftest import key
-from tests.unit.engine.restarts import Restarts, check_rows
+from tests.unit.engine.restarts import Restarts, restart
 
 from perdure.engine.collections import records
 from perdure.engine.core import Engine
@@ -92,9 +92,7 @@ class Bench:
         return held
 
     def restart(self) -> None:
-        self.disk.save()
-        check_rows(self.disk)
-        self.disk.restart()
+        restart(self.disk)
 
     def values(self) -> list[Any]:
         """What stands in the rows on disk."""

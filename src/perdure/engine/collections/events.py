@@ -9,7 +9,6 @@ A block of each is a list:
 
 from __future__ import annotations
 
-import weakref
 from typing import Any
 
 from perdure.engine.collections.forms import Forms
@@ -21,23 +20,7 @@ DATAPOINTS = "metric_data"
 CHANGES = "items"
 
 
-class Owned(Sequence):
-    """The entries of an object that holds this, and says what people call it."""
-
-    owner: weakref.ref[Any] | None = None
-
-    @property
-    def name(self) -> str:
-        owner = None if self.owner is None else self.owner()
-        return "" if owner is None else self.name_of(owner)
-
-    @staticmethod
-    def name_of(owner: Any) -> str:
-        """What people call the entries of an owner."""
-        raise NotImplementedError
-
-
-class Events(Owned):
+class Events(Sequence):
     """The events of a log stream, in the order in which they were put."""
 
     kind = "logs.events"
@@ -46,21 +29,19 @@ class Events(Owned):
         dict.fromkeys(("ingestion_time", "timestamp", "message", "event_id"), ...),
     )
 
-    @staticmethod
-    def name_of(owner: Any) -> str:
-        return f"{owner.log_group.name} {owner.log_stream_name}"
+    def name_by(self, holder: Any) -> str:
+        return f"{holder.log_group.name} {holder.log_stream_name}"
 
 
-class Changes(Owned):
+class Changes(Sequence):
     """What a table's stream says happened to its items, in order."""
 
     kind = "dynamodb.changes"
     forms = Forms("moto.dynamodb.models.table:StreamRecord", {"record": ...})
 
-    @staticmethod
-    def name_of(owner: Any) -> str:
+    def name_by(self, holder: Any) -> str:
         # Not the table's own name: who asks the database for that wants the items.
-        return f"{owner.table.name} stream"
+        return f"{holder.table.name} stream"
 
 
 class Datapoints(Sequence):
@@ -90,18 +71,18 @@ class Datapoints(Sequence):
 
 def adopt_events(stream: Any) -> None:
     """Let a log stream's events be a collection, if they are many."""
-    _adopt_owned(stream, EVENTS, Events)
+    _adopt_of(stream, EVENTS, Events)
 
 
 def adopt_changes(shard: Any) -> None:
     """The same with the changes of a table's stream."""
-    _adopt_owned(shard, CHANGES, Changes)
+    _adopt_of(shard, CHANGES, Changes)
 
 
-def _adopt_owned(owner: Any, name: str, cls: type[Owned]) -> None:
-    held = _adopted(owner.__dict__, name, cls)
+def _adopt_of(holder: Any, name: str, cls: type[Sequence]) -> None:
+    held = _adopted(holder.__dict__, name, cls)
     if type(held) is cls:
-        held.owner = weakref.ref(owner)
+        held.holder = holder
 
 
 def adopt_datapoints(attributes: dict[str, Any]) -> None:

@@ -152,8 +152,6 @@ class Items(Tracked, dict[Any, Any]):
 
     kind = "dynamodb.items"
 
-    # The table; it says which attributes are keys, and holds this.
-    owner: weakref.ref[Any] | None = None
     # By hash key, until it is asked for: entries that stand in the graph, by range key.
     rest: dict[Any, dict[Any, Any]]
     # Whether what is in memory stands in the order it has.
@@ -371,10 +369,8 @@ class Items(Tracked, dict[Any, Any]):
 
     # ------------------------------------------------------------------ as a collection
 
-    @property
-    def name(self) -> str:
-        table = self.owner() if self.owner is not None else None
-        return "" if table is None else str(table.name)
+    def name_by(self, holder: Any) -> str:
+        return str(holder.name)
 
     @property
     def entries(self) -> int:
@@ -453,7 +449,7 @@ class Items(Tracked, dict[Any, Any]):
         return 1, numbers.get(key, -1)
 
     def encode(self, entry: Any, keys: tuple[Any, ...]) -> bytes:
-        table = self.owner() if self.owner is not None else None
+        table = self.holder
         if type(entry) is Partition:
             return EMPTY
         if table is None or len(vars(entry)) != 3:  # noqa: PLR2004 - its keys, and attributes
@@ -474,7 +470,7 @@ class Items(Tracked, dict[Any, Any]):
         """An item of its row."""
         from moto.dynamodb.models.dynamo_type import Item, LimitedSizeDict
 
-        table = self.owner() if self.owner is not None else None
+        table = self.holder
         assert table is not None
         assert row.value is not None
         attributes = LimitedSizeDict()
@@ -541,7 +537,7 @@ def adopt(table: Any) -> None:
     if type(held) is defaultdict:
         held = table.__dict__[ITEMS] = _of(held)
     if type(held) is Items:
-        held.owner = weakref.ref(table)
+        held.holder = table
 
 
 def _of(plain: Iterable[Any]) -> Items:

@@ -13,7 +13,6 @@ alone can be received at any time, by no receipt handle, and are in no other con
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Iterator
 from copy import deepcopy
 from math import isfinite
@@ -70,8 +69,6 @@ class Messages(Tracked, dict[int, Any]):
 
     kind = "sqs.messages"
 
-    # The queue; it holds this.
-    owner: weakref.ref[Any] | None = None
     next_place: int
     # Places of messages that came from the disk, for an index over those in memory.
     brought: list[int]
@@ -154,13 +151,8 @@ class Messages(Tracked, dict[int, Any]):
 
     # ------------------------------------------------------------------ as a collection
 
-    @property
-    def name(self) -> str:
-        queue = self._queue()
-        return "" if queue is None else str(queue.name)
-
-    def _queue(self) -> Any | None:
-        return None if self.owner is None else self.owner()
+    def name_by(self, holder: Any) -> str:
+        return str(holder.name)
 
     def in_order(self) -> list[Any]:
         """All messages, as moto's list has them."""
@@ -187,7 +179,7 @@ class Messages(Tracked, dict[int, Any]):
             yield place_of(place), (place,)
 
     def encode(self, entry: Any, keys: tuple[Any, ...]) -> bytes:
-        queue = self._queue()
+        queue = self.holder
         if queue is None or entry in queue.__dict__["_pending_messages"]:
             raise Unfit
         return orjson.dumps(plain(entry))
@@ -267,7 +259,7 @@ def adopt(queue: Any) -> None:
             made.append(message)
         held = queue.__dict__[MESSAGES] = made
     if type(held) is Messages:
-        held.owner = weakref.ref(queue)
+        held.holder = queue
 
 
 def open_list(queue: Any) -> None:

@@ -11,7 +11,6 @@ blobs goes by what graphs name.
 
 from __future__ import annotations
 
-import weakref
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -103,13 +102,9 @@ def objects_class() -> type:
         kind = KIND
         forms = FORMS
         moto_class = _VersionedKeyStore
-        # The bucket; it holds this.
-        owner: weakref.ref[Any] | None = None
 
-        @property
-        def name(self) -> str:
-            bucket = None if self.owner is None else self.owner()
-            return "" if bucket is None else str(bucket.name)
+        def name_by(self, holder: Any) -> str:
+            return str(holder.name)
 
         def bare(self) -> Any:
             return _VersionedKeyStore()
@@ -131,4 +126,4 @@ def adopt(bucket: Any) -> None:
         made.adopt(held)
         held = bucket.__dict__[KEYS] = made
     if type(held) is cls:
-        held.owner = weakref.ref(bucket)
+        held.holder = bucket

@@ -11,7 +11,6 @@ none; one is brought when it is asked for by its number, all are for whoever wal
 
 from __future__ import annotations
 
-import weakref
 from base64 import b64decode, b64encode
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -46,8 +45,6 @@ class Records(Tracked, OrderedDict[int, Any]):
 
     kind = "kinesis.records"
 
-    # The shard; it holds this.
-    owner: weakref.ref[Any] | None = None
     # What people call the shard's stream.
     stream = ""
     # Whether what is in memory stands in order.
@@ -238,10 +235,8 @@ class Records(Tracked, OrderedDict[int, Any]):
 
     # ------------------------------------------------------------------ as a collection
 
-    @property
-    def name(self) -> str:
-        shard = None if self.owner is None else self.owner()
-        return "" if shard is None else f"{self.stream} {shard.shard_id}"
+    def name_by(self, holder: Any) -> str:
+        return f"{self.stream} {holder.shard_id}"
 
     def plain(self) -> Any:
         self.bring_all()
@@ -347,7 +342,7 @@ def adopt(shard: Any) -> None:
         made.update(held)
         held = shard.__dict__[RECORDS] = made
     if type(held) is Records:
-        held.owner = weakref.ref(shard)
+        held.holder = shard
 
 
 def recorded_stream(stream: Any) -> dict[str, Any]:

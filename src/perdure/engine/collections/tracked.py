@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from time import perf_counter
 from typing import Any, NamedTuple
-from weakref import WeakValueDictionary
+from weakref import WeakValueDictionary, ref
 
 from perdure.engine.pins import chance
 from perdure.persistence.entries import SUM_BITS, Collection, Row, gone, row_of
@@ -106,6 +106,8 @@ class Tracked:
     # Whether an entry that stands in the graph has a row for its place among the others.
     keeps_places = False
 
+    # moto's object that has this as an attribute, where it is asked for its name.
+    _holder: ref[Any] | None = None
     number: int
     # The store that wrote it last: its rows are in that one's files.
     home: StoreKey | None
@@ -316,8 +318,22 @@ class Tracked:
         return bool(row.sub)
 
     @property
+    def holder(self) -> Any | None:
+        """The table, the queue: moto's object that has this; None = it is gone."""
+        return None if self._holder is None else self._holder()
+
+    @holder.setter
+    def holder(self, holder: Any) -> None:
+        self._holder = ref(holder)
+
+    @property
     def name(self) -> str:
         """What people call it."""
+        holder = self.holder
+        return "" if holder is None else self.name_by(holder)
+
+    def name_by(self, holder: Any) -> str:
+        """What people call it, after who holds it."""
         raise NotImplementedError
 
     def entry(self, keys: tuple[Any, ...]) -> Any | None:
