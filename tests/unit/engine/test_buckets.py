@@ -8,9 +8,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from tests.coverage.memory_disk import Disk
 from tests.unit.engine.both_ways import Script, compare, seconds_of
-from tests.unit.engine.conftest import ACCOUNT, key
+from tests.unit.engine.conftest import key
 
 from perdure.engine.core import Engine
 from perdure.engine.quirks import buckets
@@ -239,24 +238,3 @@ def test_an_order_ends_with_its_bucket(moto: Any) -> None:
     store.buckets.clear()
     gc.collect()
     assert len(buckets._ORDERS) == before
-
-
-def test_the_size_of_a_bucket_is_that_of_its_objects(moto: Any, disk: Disk) -> None:
-    """All versions of them, before and after a restart; a delete marker has none."""
-    made = moto.store("s3", "aws")
-    made.create_bucket("sizes", "us-east-1")
-    made.put_bucket_versioning("sizes", "Enabled")
-    for name, size in [("x", 10), ("x", 7), ("y", 3), ("y", 300_000), ("z", 0)]:
-        made.put_object("sizes", name, b"." * size)
-    made.delete_object("sizes", "x")
-
-    def sizes() -> dict[str, float]:
-        store = type(moto.store("s3", "aws"))
-        metrics = store.get_cloudwatch_metrics(ACCOUNT, "us-east-1")
-        return {each.name: each.value for each in metrics}
-
-    expected = {"BucketSizeBytes": 300_020, "NumberOfObjects": 3}
-    assert sizes() == expected
-    disk.save()
-    disk.restart()
-    assert sizes() == expected

@@ -1,4 +1,4 @@
-"""What moto puts into a set on its way to an answer stays in order."""
+"""What moto puts into a set on its way to an answer stays in order; no answer tells of memory."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 from moto.s3.exceptions import ObjectNotInActiveTierError
+from tests.coverage.memory_disk import Disk
+from tests.unit.engine.conftest import ACCOUNT
 
 from perdure.engine.core import Engine
 
@@ -86,3 +88,24 @@ def test_pages_of_mount_targets_follow_each_other(moto: Any, engine: Engine) -> 
 def test_an_archived_object_is_named_by_its_key(engine: Engine, key: Any) -> None:
     """Not by where it lies in memory."""
     assert ObjectNotInActiveTierError(key).key == "archived"
+
+
+def test_the_size_of_a_bucket_is_that_of_its_objects(moto: Any, disk: Disk) -> None:
+    """All versions of them, before and after a restart; a delete marker has none."""
+    made = moto.store("s3", "aws")
+    made.create_bucket("sizes", "us-east-1")
+    made.put_bucket_versioning("sizes", "Enabled")
+    for name, size in [("x", 10), ("x", 7), ("y", 3), ("y", 300_000), ("z", 0)]:
+        made.put_object("sizes", name, b"." * size)
+    made.delete_object("sizes", "x")
+
+    def sizes() -> dict[str, float]:
+        store = type(moto.store("s3", "aws"))
+        metrics = store.get_cloudwatch_metrics(ACCOUNT, "us-east-1")
+        return {each.name: each.value for each in metrics}
+
+    expected = {"BucketSizeBytes": 300_020, "NumberOfObjects": 3}
+    assert sizes() == expected
+    disk.save()
+    disk.restart()
+    assert sizes() == expected

@@ -11,7 +11,7 @@ jobs        a Batch job that fails says why
 timers      SWF timers go on after a restart
 copies      a KMS key and its replicas share what moto lets them share
 order       sets whose order reaches an answer keep it
-displays    the same, for sets that are written as displays
+displays    the same, for sets that are written as displays; no answer tells of memory
 adopting    what grows without bound becomes a collection when it is made
 bodies      large bodies of S3's objects lie in blobs
 beside      what moto keeps beside its model becomes part of it

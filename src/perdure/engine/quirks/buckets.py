@@ -13,9 +13,6 @@ is left to moto.
 
 A put of one more version of an object does not compare each version with all others.
 
-One answer is not moto's: CloudWatch's ``BucketSizeBytes``.  There moto adds up how much
-memory Python gave each list of versions, which is another number after a load.
-
 Left: ``ListObjects`` of the first version with a delimiter, which answers all common
 prefixes with each page, passes over the keys that have none.
 """
@@ -53,7 +50,6 @@ def _s3(module: Any) -> None:
     REPLACED.put(store, "setlist", _reporting(_set_list))
     for name in WHOLESALE:
         REPLACED.put(store, name, _forgetting(store, name))
-    store.item_size = _item_size
     for method in (_list_objects, _list_objects_v2, _list_object_versions):
         REPLACED.put(module.S3Backend, method.__name__[1:], method)
 
@@ -72,15 +68,6 @@ def _set_list(store: Any, key: str, versions: Any) -> None:
                 version.dispose()
     # moto's own would put it behind the others.
     super(_key_store(), store).__setitem__(key, versions)
-
-
-def _item_size(store: Any) -> int:
-    """The bytes of all versions of all objects."""
-    return sum(
-        getattr(version, "contentsize", 0)  # a delete marker has none
-        for versions in store._self_iterable().values()
-        for version in versions
-    )
 
 
 def _key_store() -> Any:

@@ -1,4 +1,4 @@
-"""Sets written as ``{... for ...}`` whose order reaches an answer, and an object's address.
+"""Sets written as ``{... for ...}`` whose order reaches an answer, an object's address, its memory.
 
 ``order`` gives a module another class where it says ``set(``; a display makes a plain set
 all the same.  ``make replay-sweep`` found these, of 64,327 answers of moto's tests nine:
@@ -8,6 +8,9 @@ all the same.  ``make replay-sweep`` found these, of 64,327 answers of moto's te
     S3             an error names an archived object by its address in memory, not by its key
 
 Here they come in the order in which the group and the file system have them.
+
+CloudWatch's ``BucketSizeBytes`` of moto adds up the memory Python gave each list of versions,
+which is another after a load.  Here it is the bytes of all versions of all objects.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ def install() -> None:
     after_import("moto.autoscaling.models", _autoscaling)
     after_import("moto.efs.models", _efs)
     after_import("moto.s3.exceptions", _s3)
+    after_import("moto.s3.utils", _s3_sizes)
 
 
 def _autoscaling(module: Any) -> None:
@@ -90,3 +94,14 @@ def _s3(module: Any) -> None:
         create(error, getattr(key_name, "name", key_name))
 
     module.ObjectNotInActiveTierError.__init__ = init
+
+
+def _s3_sizes(module: Any) -> None:
+    def item_size(store: Any) -> int:
+        return sum(
+            getattr(version, "contentsize", 0)  # a delete marker has none
+            for versions in store._self_iterable().values()
+            for version in versions
+        )
+
+    module._VersionedKeyStore.item_size = item_size
